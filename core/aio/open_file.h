@@ -1,0 +1,62 @@
+// Files under the root, opened without blocking the loop.
+//
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS keeps every path inside. The loop itself
+// opens with RESOLVE_CACHED; what the dentry cache does not hold (EAGAIN) is opened by a worker.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/event/worker_pool.h"
+#include "core/sys/kernel.h"
+#include "core/sys/raii.h"
+
+namespace pollux {
+
+// Names one state of one file: a replaced or rewritten file has another key, so reads shared under
+// it never mix two contents.
+struct FileKey {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t size = 0;
+  int64_t mtime_ns = 0;
+
+  friend bool operator==(const FileKey&, const FileKey&) = default;
+};
+struct FileKeyHash {
+  size_t operator()(const FileKey& key) const;
+};
+
+struct OpenFile {
+  Fd fd;
+  mode_t mode = 0;  // regular file, directory, ...: the caller decides what it serves
+  FileKey key;
+  int64_t mtime_s = 0;
+
+  uint64_t size() const { return key.size; }
+};
+
+class FileOpener {
+ public:
+  using Callback = std::function<void(Result<std::shared_ptr<OpenFile>>)>;
+
+  // `root` is a directory descriptor and must outlive it.
+  FileOpener(Kernel& kernel, WorkerPool& workers, int root);
+
+  // `path` is relative to the root, not empty ("." is the root itself), without a leading slash.
+  // `done` runs exactly once, perhaps before Open returns. Errors are openat2's (ENOENT, EACCES,
+  // ELOOP, EXDEV for an escape, EMFILE, ENFILE, EIO, ...). If openat2 is missing or forbidden
+  // (ENOSYS, EPERM) nothing is served: it fails closed.
+  void Open(std::string path, Callback done);
+
+ private:
+  Kernel& kernel_;
+  WorkerPool& workers_;
+  int root_;
+};
+
+}  // namespace pollux

@@ -1,0 +1,44 @@
+// Dispositions and masks of the signals that Pollux handles (signal(7)).
+//
+// SIGUSR1 is the coordinations' messenger, SIGALRM has no meaning and must do no harm: both have an
+// empty handler. SIGTERM, SIGINT and SIGHUP have one that counts; the loop takes the counts after
+// every wait. SIGPIPE is ignored.
+//
+// Every handled signal is blocked before the first thread is made, and opened only inside the p-call
+// that sleeps: in `masked` and `eventfd` a signal can therefore arrive nowhere else. `published`
+// leaves them unblocked, as in 2006.
+//
+// Threads: Install and Take on the main thread; threads made afterwards inherit the blocked mask.
+#pragma once
+
+#include <signal.h>
+
+#include "core/sys/kernel.h"
+
+namespace pollux {
+
+class Signals {
+ public:
+  enum class Delivery {
+    kOnlyInWaits,  // blocked, opened by wait_mask() during a sleep
+    kAnywhere,     // unblocked, as in 2006
+  };
+
+  explicit Signals(Kernel& kernel) : kernel_(kernel) {}
+
+  // EINVAL can only come from a kernel that refuses these signals; reported, not expected.
+  Status Install(Delivery delivery);
+
+  // The mask for a sleep of the main thread: the one it was born with, less every handled signal.
+  const sigset_t& wait_mask() const { return wait_mask_; }
+
+  // How often `signum` (SIGTERM, SIGINT or SIGHUP) was caught since the last Take. Signals coalesce
+  // while pending, so this may be fewer than were sent.
+  static int Take(int signum);
+
+ private:
+  Kernel& kernel_;
+  sigset_t wait_mask_{};
+};
+
+}  // namespace pollux
