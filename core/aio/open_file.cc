@@ -1,0 +1,100 @@
+#include "core/aio/open_file.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace pollux {
+namespace {
+
+// openat2(2): EAGAIN without RESOLVE_CACHED means that a rename or mount raced with the walk, and
+// that one may try again. Races end; a file system that never stops them is not waited for.
+constexpr int kRaceRetriesMax = 16;
+
+Result<Fd> OpenBeneath(Kernel& kernel, int root, const std::string& path, uint64_t extra_resolve) {
+  open_how how{};
+  // O_NONBLOCK: the open of a FIFO or a leased file must not wait for another process. O_NOCTTY: a
+  // terminal in the tree must not become ours.
+  how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | extra_resolve;
+  for (;;) {
+    auto fd = kernel.openat2(root, path.c_str(), how);
+    if (!fd && fd.error().code == EINTR) continue;  // a signal during a slow open: nothing happened
+    return OwnFd(kernel, std::move(fd));
+  }
+}
+
+int64_t WholeNanoseconds(const timespec& t) {
+  // Unsigned, so that a date beyond the year 2262 wraps instead of being undefined: it is a key.
+  return static_cast<int64_t>(static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u +
+                              static_cast<uint64_t>(t.tv_nsec));
+}
+
+Result<std::shared_ptr<OpenFile>> Describe(Kernel& kernel, Result<Fd> fd) {
+  if (!fd) return Err(fd.error());
+  struct stat st {};
+  // ENOMEM, or EIO and ESTALE from a network file system.
+  if (const Status status = kernel.fstat(fd->get(), &st); !status) return Err(status.error());
+  auto file = std::make_shared<OpenFile>();
+  file->fd = std::move(*fd);
+  file->mode = st.st_mode;
+  file->key = {st.st_dev, st.st_ino, static_cast<uint64_t>(st.st_size),
+               WholeNanoseconds(st.st_mtim)};
+  file->mtime_s = st.st_mtim.tv_sec;
+  return file;
+}
+
+// The open that may wait for the disk.
+class OpenJob final : public WorkerJob {
+ public:
+  OpenJob(int root, std::string path, FileOpener::Callback done)
+      : root_(root), path_(std::move(path)), done_(std::move(done)) {}
+
+  void RunOnWorker(Kernel& kernel) override {
+    auto fd = OpenBeneath(kernel, root_, path_, 0);
+    for (int i = 0; i < kRaceRetriesMax && !fd && fd.error().code == EAGAIN; ++i) {
+      fd = OpenBeneath(kernel, root_, path_, 0);
+    }
+    file_ = Describe(kernel, std::move(fd));
+  }
+
+  void Done() override { done_(std::move(file_)); }
+
+ private:
+  const int root_;
+  const std::string path_;
+  const FileOpener::Callback done_;
+  Result<std::shared_ptr<OpenFile>> file_ = Err(ECANCELED, "openat2");
+};
+
+}  // namespace
+
+size_t FileKeyHash::operator()(const FileKey& key) const {
+  // Fibonacci hashing, one round a field: inode numbers and sizes are anything but random.
+  uint64_t hash = 0;
+  for (const uint64_t field :
+       {key.device, key.inode, key.size, static_cast<uint64_t>(key.mtime_ns)}) {
+    hash = (hash ^ field) * 0x9e3779b97f4a7c15u;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
+
+FileOpener::FileOpener(Kernel& kernel, WorkerPool& workers, int root)
+    : kernel_(kernel), workers_(workers), root_(root) {}
+
+void FileOpener::Open(std::string path, Callback done) {
+  auto fd = OpenBeneath(kernel_, root_, path, RESOLVE_CACHED);
+  // EAGAIN: the walk would have to wait for the disk. EINVAL: a kernel before 5.12, which does not
+  // know RESOLVE_CACHED; the worker's open tells if it meant something else.
+  if (!fd && (fd.error().code == EAGAIN || fd.error().code == EINVAL)) {
+    workers_.Run(std::make_unique<OpenJob>(root_, std::move(path), std::move(done)));
+    return;
+  }
+  // ENOSYS (before 5.6) and EPERM (seccomp) are errors like the others: there is no second way in.
+  done(Describe(kernel_, std::move(fd)));
+}
+
+}  // namespace pollux

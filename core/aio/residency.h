@@ -1,0 +1,37 @@
+// Is this part of a file in the page cache? A hint for `auto`, never a promise: pages can be
+// evicted a moment later, or be there but still under read.
+//
+// cachestat(2) (Linux 6.5) counts resident pages without touching them, but answers EPERM to those
+// who neither own the file nor may write it (6.14 and stable kernels since). They, and older
+// kernels, get probes: preadv2(2) of one byte with RWF_NOWAIT, which may start read-ahead where the
+// page is missing. Rejected: mincore(2), which reports everything resident to unprivileged callers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "core/aio/open_file.h"
+#include "core/sys/kernel.h"
+
+namespace pollux {
+
+class Residency {
+ public:
+  // No query makes more calls than this.
+  static constexpr int kCallsMax = 18;
+
+  explicit Residency(Kernel& kernel) : kernel_(kernel) {}
+
+  // How many bytes from `offset`, `length` at most, seem to be cached without a gap; 0 where that
+  // cannot be known. Does not read from the disk itself. Loop thread only.
+  uint64_t CachedPrefix(const OpenFile& file, uint64_t offset, uint64_t length);
+
+ private:
+  std::optional<uint64_t> ByCachestat(int fd, uint64_t offset, uint64_t length);
+  uint64_t ByProbes(int fd, uint64_t offset, uint64_t length);
+
+  Kernel& kernel_;
+  bool cachestat_missing_ = false;  // ENOSYS once is ENOSYS for ever
+};
+
+}  // namespace pollux
