@@ -1,0 +1,147 @@
+"""Files that know where each of their bytes belongs.
+
+Every aligned 8 bytes hold the file's number and their own position (in units of 8 bytes), so that
+a wrong byte on the wire tells where it came from: another offset, another file, or nowhere.
+"""
+
+import hashlib
+import os
+
+import numpy
+
+WORD = 8
+_POSITION_BITS = 40  # of 8-byte words: 8 TiB
+_PIECE = 8 << 20     # bytes made at a time
+
+
+def pattern(file_id, offset, length):
+    """`length` bytes of file `file_id`, from `offset`."""
+    first, last = offset // WORD, (offset + length + WORD - 1) // WORD
+    base = file_id << _POSITION_BITS
+    words = numpy.arange(base + first, base + last, dtype="<u8")
+    skip = offset - first * WORD
+    return words.tobytes()[skip:skip + length]
+
+
+class PatternFile:
+    """One file of the pattern on disk. `file_id` is at least 1, so that zeros belong nowhere."""
+
+    def __init__(self, path, file_id, size):
+        assert 1 <= file_id < 1 << 24
+        self.path = os.fspath(path)
+        self.name = os.path.basename(self.path)
+        self.file_id = file_id
+        self.size = size
+        self._digest = None
+        with open(self.path, "wb", buffering=0) as file:
+            for offset in range(0, size, _PIECE):
+                file.write(pattern(file_id, offset, min(_PIECE, size - offset)))
+
+    def bytes(self, offset, length):
+        return pattern(self.file_id, offset, length)
+
+    def sha256(self, offset=0, length=None):
+        """Of the contents as they were made, not as they are on disk."""
+        if length is None:
+            length = self.size - offset
+        if (offset, length) == (0, self.size) and self._digest:
+            return self._digest
+        digest = hashlib.sha256()
+        for at in range(offset, offset + length, _PIECE):
+            digest.update(self.bytes(at, min(_PIECE, offset + length - at)))
+        if (offset, length) == (0, self.size):
+            self._digest = digest.hexdigest()
+        return digest.hexdigest()
+
+    def check(self, received, offset=0):
+        """Raises WrongBytes with an explanation unless `received` is what lies at `offset`."""
+        explain_difference(received, self.bytes(offset, len(received)), self.file_id, offset)
+
+
+class WrongBytes(AssertionError):
+    pass
+
+
+def first_difference(left, right):
+    low, high = 0, min(len(left), len(right))
+    if left[:high] == right[:high]:
+        return None if len(left) == len(right) else high
+    while high - low > 1:  # the first half that differs holds the first difference
+        middle = (low + high) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def describe(received, index, expected_source=None):
+    """Where the bytes around `index` of the buffer come from. Any alignment is tried, since a
+    shifted answer keeps the pattern but not its place."""
+    starts = [*range(index, max(-1, index - WORD), -1), *range(index + 1, index + WORD)]
+    for start in starts:
+        if start + 2 * WORD > len(received):
+            continue
+        word = int.from_bytes(received[start:start + WORD], "little")
+        following = int.from_bytes(received[start + WORD:start + 2 * WORD], "little")
+        source = (word & ((1 << _POSITION_BITS) - 1)) * WORD + (index - start)
+        # Past the wrong byte the pattern may be right again: that explains nothing.
+        if word >> _POSITION_BITS and following == word + 1 and source != expected_source:
+            return f"byte {source} of file {word >> _POSITION_BITS}"
+    sample = bytes(received[index:index + 16])
+    if not any(sample):
+        run = len(received) - index - len(received[index:].lstrip(b"\0"))
+        return f"{run} zeros"
+    return f"no file's pattern: {sample.hex(' ')}"
+
+
+def explain_difference(received, expected, file_id, offset):
+    index = first_difference(received, expected)
+    if index is None:
+        return
+    both = min(len(received), len(expected))
+    wrong = numpy.count_nonzero(numpy.frombuffer(received, "u1", both)
+                                != numpy.frombuffer(expected, "u1", both))
+    share = f"; {wrong} of {len(received)} bytes are wrong"
+    raise WrongBytes(f"offset {offset + index} of file {file_id} holds "
+                     f"{describe(received, index, offset + index)}{share}")
+
+
+class Checker:
+    """Takes a body as it arrives; finds the first wrong byte; ends with the SHA-256."""
+
+    def __init__(self, file, offset=0, length=None):
+        self.file = file
+        self.offset = offset
+        self.length = file.size - offset if length is None else length
+        self.received = 0
+        self._digest = hashlib.sha256()
+        self._piece = b""
+        self._piece_at = 0
+
+    def update(self, data):
+        data = memoryview(data)
+        if self.received + len(data) > self.length:
+            raise WrongBytes(f"{self.received + len(data)} bytes received of {self.length}")
+        self._digest.update(data)
+        while len(data):
+            at = self.received
+            if not self._piece_at <= at < self._piece_at + len(self._piece):
+                self._piece_at = at
+                self._piece = self.file.bytes(self.offset + at, min(1 << 20, self.length - at))
+            inside = at - self._piece_at
+            expected = self._piece[inside:inside + len(data)]
+            part = bytes(data[:len(expected)])
+            if part != expected:
+                explain_difference(part, expected, self.file.file_id, self.offset + at)
+            self.received += len(part)
+            data = data[len(part):]
+
+    def finish(self):
+        if self.received != self.length:
+            raise WrongBytes(f"the body ended after {self.received} of {self.length} bytes")
+        digest = self._digest.hexdigest()
+        expected = self.file.sha256(self.offset, self.length)
+        if digest != expected:
+            raise WrongBytes(f"SHA-256 {digest}, expected {expected}")
+        return digest
