@@ -9,5 +9,6 @@ namespace pollux {
 
 }  // namespace pollux
 
-#define CHECK(condition) \
-  (__builtin_expect(!!(condition), 1) ? (void)0 : ::pollux::CheckFailed(#condition, __FILE__, __LINE__))
+#define CHECK(condition)                        \
+  (__builtin_expect(!!(condition), 1) ? (void)0 \
+                                      : ::pollux::CheckFailed(#condition, __FILE__, __LINE__))

@@ -2,6 +2,7 @@
 // that a quantile is known within 19 %. Recording is an increment; nothing is allocated.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>

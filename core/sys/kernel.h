@@ -101,8 +101,7 @@ class Kernel {
                        struct statx* out) = 0;
   virtual Result<size_t> read(int fd, void* buf, size_t count) = 0;
   virtual Result<size_t> pread(int fd, void* buf, size_t count, off_t offset) = 0;
-  virtual Result<size_t> preadv2(int fd, const iovec* iov, int iovcnt, off_t offset,
-                                 int flags) = 0;
+  virtual Result<size_t> preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) = 0;
   virtual Result<size_t> write(int fd, const void* buf, size_t count) = 0;
   virtual Status cachestat(int fd, const CachestatRange& range, Cachestat* out) = 0;
   virtual Status posix_fadvise(int fd, off_t offset, off_t len, int advice) = 0;

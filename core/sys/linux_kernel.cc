@@ -115,8 +115,7 @@ Result<size_t> LinuxKernel::read(int fd, void* buf, size_t count) {
 Result<size_t> LinuxKernel::pread(int fd, void* buf, size_t count, off_t offset) {
   return Value<size_t>(::pread(fd, buf, count, offset), "pread");
 }
-Result<size_t> LinuxKernel::preadv2(int fd, const iovec* iov, int iovcnt, off_t offset,
-                                    int flags) {
+Result<size_t> LinuxKernel::preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) {
   return Value<size_t>(::preadv2(fd, iov, iovcnt, offset, flags), "preadv2");
 }
 Result<size_t> LinuxKernel::write(int fd, const void* buf, size_t count) {
@@ -288,7 +287,7 @@ Result<ThreadId> LinuxKernel::thread_create(const char* name, std::function<void
   pthread_t thread{};
   const int code = ::pthread_create(&thread, nullptr, ThreadMain, boxed.get());
   if (code != 0) return Err(code, "pthread_create");
-  boxed.release();  // ThreadMain owns it now
+  (void)boxed.release();  // ThreadMain owns it now
   ::pthread_setname_np(thread, name);
   return static_cast<ThreadId>(thread);
 }

@@ -23,8 +23,7 @@ class LinuxKernel final : public Kernel {
   Result<int> memfd_create(const char* name, unsigned flags) override;
   Status ftruncate(int fd, off_t length) override;
   Status fallocate(int fd, int mode, off_t offset, off_t len) override;
-  Result<void*> mmap(void* addr, size_t length, int prot, int flags, int fd,
-                     off_t offset) override;
+  Result<void*> mmap(void* addr, size_t length, int prot, int flags, int fd, off_t offset) override;
   Status munmap(void* addr, size_t length) override;
   Status madvise(void* addr, size_t length, int advice) override;
 

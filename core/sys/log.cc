@@ -1,7 +1,7 @@
 #include "core/sys/log.h"
 
-#include <spdlog/sinks/base_sink.h>
 #include <spdlog/details/null_mutex.h>
+#include <spdlog/sinks/base_sink.h>
 
 #include <chrono>
 
@@ -30,8 +30,8 @@ class KernelSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
 
 Logger::Logger(Kernel& kernel, int fd, spdlog::level::level_enum level)
     : kernel_(kernel),
-      logger_(std::make_unique<spdlog::logger>("pollux",
-                                               std::make_shared<KernelSink>(kernel, fd))) {
+      logger_(
+          std::make_unique<spdlog::logger>("pollux", std::make_shared<KernelSink>(kernel, fd))) {
   logger_->set_level(level);
   logger_->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
 }
