@@ -53,8 +53,8 @@ class TransferWaiter {
 struct TransferRequest {
   std::shared_ptr<Fd> socket;  // shared: a worker may be inside sendfile() when the owner closes
   std::shared_ptr<OpenFile> file;
-  uint64_t offset = 0;  // bytes; offset + length <= file->size()
-  uint64_t length = 0;  // bytes
+  uint64_t offset = 0;               // bytes; offset + length <= file->size()
+  uint64_t length = 0;               // bytes
   TransferWaiter* waiter = nullptr;  // outlives the Transfer
 };
 
@@ -87,10 +87,10 @@ class Backend {
 struct BackendOptions {
   BackendKind kind = BackendKind::kAuto;
   Retire retire = Retire::kPunch;
-  uint64_t chunk_bytes = 512 * 1024;               // a multiple of 4 KiB
-  unsigned aio_depth = 128;                        // iocbs in flight at most
+  uint64_t chunk_bytes = 512 * 1024;                 // a multiple of 4 KiB
+  unsigned aio_depth = 128;                          // iocbs in flight at most
   uint64_t buffer_budget_bytes = 256 * 1024 * 1024;  // chunks, all together
-  std::string shm_dir;                             // empty: memfd_create(2)
+  std::string shm_dir;                               // empty: memfd_create(2)
 };
 
 // Makes the backend and all it needs. AIO that the kernel refuses (io_setup: EAGAIN when

@@ -1,0 +1,286 @@
+#include "core/aio/aio_backend.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+
+#include "core/base/check.h"
+
+namespace pollux {
+namespace {
+
+// How far ahead `auto` asks whether pages are cached: the pages of one answer can be evicted before
+// they are sent, so not far.
+constexpr uint64_t kResidencyWindow = 512_KiB;
+
+class AioBackend;
+
+class AioTransfer final : public Transfer, private Reader {
+ public:
+  AioTransfer(AioBackend& backend, TransferRequest request);
+  ~AioTransfer() override;
+  AioTransfer(const AioTransfer&) = delete;
+  AioTransfer& operator=(const AioTransfer&) = delete;
+
+  Result<Outcome> Pump(uint64_t bytes_max) override;
+  uint64_t sent() const override;
+
+ private:
+  enum class Step { kSent, kStop };  // kStop: outcome_ says why
+
+  void OnChunk(Chunk& chunk) override;
+  void OnTurn() override;
+  void DropChunks(size_t keep) override;
+  size_t chunks_held() const override { return window_.size(); }
+
+  Result<Step> PumpCached(uint64_t* budget);
+  Result<Step> PumpChunk(uint64_t* budget);
+  Result<Step> FirstChunk();
+  void ReadAhead();
+  Result<Chunk*> RequestNext(ReadEngine::Need need);
+  Result<size_t> SendFrom(Chunk& chunk, uint64_t bytes);
+  Result<Step> Sent(Result<size_t> sent, uint64_t* budget);
+  Step Stop(Outcome outcome) {
+    outcome_ = outcome;
+    return Step::kStop;
+  }
+  Result<Step> FallBack();
+  void ReleaseAll();
+
+  AioBackend& backend_;
+  ReadEngine& engine_;
+  TransferRequest request_;
+  uint64_t position_;  // of the next byte to send, in the file
+  const uint64_t end_;
+  uint64_t requested_;                // up to here chunks were asked for
+  std::shared_ptr<FileReads> reads_;  // once something was cold
+  std::deque<Chunk*> window_;         // in the file's order, the first holds position_
+  unsigned consumed_ = 0;             // chunks sent so far: the window opens with them
+  Error turn_error_{};                // met when the line for memory was over
+  Outcome outcome_ = Outcome::kYield;
+  std::unique_ptr<Transfer> fallback_;
+};
+
+class AioBackend final : public Backend {
+ public:
+  AioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine, std::unique_ptr<Backend> fallback,
+             std::unique_ptr<Residency> residency, AioStats& stats)
+      : kernel(kernel),
+        engine(std::move(engine)),
+        fallback(std::move(fallback)),
+        residency(std::move(residency)),
+        stats(stats) {}
+  std::unique_ptr<Transfer> Start(TransferRequest request) override {
+    return std::make_unique<AioTransfer>(*this, std::move(request));
+  }
+
+  Kernel& kernel;
+  std::unique_ptr<ReadEngine> engine;
+  std::unique_ptr<Backend> fallback;
+  std::unique_ptr<Residency> residency;  // null: never look
+  AioStats& stats;
+};
+
+AioTransfer::AioTransfer(AioBackend& backend, TransferRequest request)
+    : backend_(backend),
+      engine_(*backend.engine),
+      request_(std::move(request)),
+      position_(request_.offset),
+      end_(request_.offset + request_.length),
+      requested_(position_) {
+  CHECK(end_ >= position_ && end_ <= request_.file->size());
+}
+
+AioTransfer::~AioTransfer() {
+  ReleaseAll();
+  if (reads_ != nullptr) engine_.RemoveStream();
+}
+
+uint64_t AioTransfer::sent() const {
+  return position_ - request_.offset + (fallback_ ? fallback_->sent() : 0);
+}
+
+Result<Transfer::Outcome> AioTransfer::Pump(uint64_t bytes_max) {
+  uint64_t budget = bytes_max;
+  while (fallback_ == nullptr && position_ < end_) {
+    if (engine_.waiting(*this)) return Outcome::kWaiting;
+    if (budget == 0) return Outcome::kYield;
+    auto step = PumpCached(&budget);
+    if (!step) return Err(step.error());
+    if (*step == Step::kStop) return outcome_;
+  }
+  if (fallback_ != nullptr) return fallback_->Pump(budget);
+  return Outcome::kDone;
+}
+
+// One step by the page cache if `auto` finds the next bytes there, else one from the chunks.
+Result<AioTransfer::Step> AioTransfer::PumpCached(uint64_t* budget) {
+  if (backend_.residency == nullptr || !window_.empty()) return PumpChunk(budget);
+  const uint64_t cached = backend_.residency->CachedPrefix(
+      *request_.file, position_, std::min(end_ - position_, kResidencyWindow));
+  if (cached == 0) {
+    if (request_.file->size() < kPopulateBelow) return FallBack();
+    return PumpChunk(budget);
+  }
+  off_t offset = static_cast<off_t>(position_);
+  auto sent = backend_.kernel.sendfile(request_.socket->get(), request_.file->fd.get(), &offset,
+                                       std::min(cached, *budget));
+  if (sent) {
+    backend_.stats.bytes_sent_cached += *sent;
+    requested_ = position_ + *sent;
+  }
+  return Sent(sent, budget);
+}
+
+Result<AioTransfer::Step> AioTransfer::PumpChunk(uint64_t* budget) {
+  if (window_.empty()) {
+    auto step = FirstChunk();
+    if (!step || *step == Step::kStop || window_.empty()) return step;
+  }
+  ReadAhead();
+  Chunk& chunk = *window_.front();
+  if (chunk.failed()) {
+    switch (chunk.error.code) {
+      case EINVAL:  // no asynchronous direct I/O here after all, or another alignment
+      case EOPNOTSUPP:
+      case EFAULT:  // /dev/shm is exhausted: the kernel could not get a page to read into
+      case ENOMEM:
+      case EAGAIN:  // no thread for the helper
+        return FallBack();
+      default:  // EIO, ENODATA, ESTALE: of this file nothing more can be promised
+        return Err(chunk.error);
+    }
+  }
+  if (!chunk.sendable()) return Stop(Outcome::kWaiting);
+  const uint64_t until = std::min(chunk.end, end_);
+  engine_.MarkSending(chunk);
+  auto step = Sent(SendFrom(chunk, std::min(until - position_, *budget)), budget);
+  if (step && position_ == until) {
+    window_.pop_front();
+    ++consumed_;
+    engine_.Release(chunk, *this);
+  }
+  return step;
+}
+
+Result<AioTransfer::Step> AioTransfer::FirstChunk() {
+  if (turn_error_.code != 0) return FallBack();
+  if (reads_ == nullptr) {
+    reads_ = engine_.Open(request_.file);
+    engine_.AddStream();
+  }
+  requested_ = position_;  // whatever was dropped is read again
+  auto chunk = RequestNext(ReadEngine::Need::kNow);
+  if (chunk) return Step::kSent;
+  if (chunk.error().code == ENOBUFS) {
+    engine_.WaitForMemory(*this);
+    return Stop(Outcome::kWaiting);
+  }
+  return FallBack();  // ENOMEM, ENOSPC, EMFILE of the memory; EOPNOTSUPP of the file
+}
+
+// Refills in one contiguous go when the window is half empty; a lone stream keeps it full, since
+// there is nobody to whom a disk's head could be lost.
+void AioTransfer::ReadAhead() {
+  const unsigned window = std::min(engine_.Window(), 2 + consumed_);
+  const bool alone = window <= ReadEngine::kWindowMin;
+  if (!alone && window_.size() > window / 2) return;
+  while (window_.size() < window && requested_ < end_) {
+    if (backend_.residency != nullptr &&
+        backend_.residency->CachedPrefix(*request_.file, requested_, 1) != 0) {
+      return;  // cached from here on: seen to when its turn comes
+    }
+    // ENOBUFS: then less far ahead. Other errors come back when the chunk is really needed.
+    if (!RequestNext(ReadEngine::Need::kAhead)) return;
+  }
+}
+
+Result<Chunk*> AioTransfer::RequestNext(ReadEngine::Need need) {
+  auto chunk = engine_.Request(reads_, requested_, end_, *this, need);
+  if (chunk) {
+    window_.push_back(*chunk);
+    requested_ = std::min((*chunk)->end, end_);
+  }
+  return chunk;
+}
+
+Result<size_t> AioTransfer::SendFrom(Chunk& chunk, uint64_t bytes) {
+  const uint64_t at = position_ - chunk.begin;
+  CHECK(at + bytes <= chunk.filled);  // what was not read is never sent
+  if (!engine_.by_reference()) {
+    return backend_.kernel.send(request_.socket->get(), chunk.memory + at, bytes, MSG_NOSIGNAL);
+  }
+  off_t offset = static_cast<off_t>(chunk.shm_offset + at);
+  return backend_.kernel.sendfile(request_.socket->get(), chunk.shm_fd, &offset, bytes);
+}
+
+Result<AioTransfer::Step> AioTransfer::Sent(Result<size_t> sent, uint64_t* budget) {
+  if (!sent) {
+    if (sent.error().code == EINTR) return Step::kSent;  // nothing went out: the next step repeats
+    if (sent.error().code == EAGAIN) {
+      engine_.SetBlocked(*this);
+      return Stop(Outcome::kSocketFull);
+    }
+    return Err(sent.error());  // EPIPE, ECONNRESET, ETIMEDOUT: the peer is gone
+  }
+  if (*sent == 0) return Err(ENODATA, "sendfile");  // the source has become shorter
+  engine_.SetUnblocked(*this);
+  position_ += *sent;
+  *budget -= std::min<uint64_t>(*budget, *sent);
+  backend_.stats.bytes_sent += *sent;
+  return Step::kSent;
+}
+
+Result<AioTransfer::Step> AioTransfer::FallBack() {
+  ReleaseAll();
+  ++backend_.stats.fallbacks;
+  TransferRequest rest = request_;
+  rest.offset = position_;
+  rest.length = end_ - position_;
+  fallback_ = backend_.fallback->Start(std::move(rest));
+  return Step::kSent;
+}
+
+void AioTransfer::ReleaseAll() {
+  engine_.SetUnblocked(*this);
+  DropChunks(0);
+}
+
+void AioTransfer::DropChunks(size_t keep) {
+  while (window_.size() > keep) {
+    Chunk* chunk = window_.back();
+    window_.pop_back();
+    if (chunk->sendable() && chunk->users.size() == 1) ++backend_.stats.reads_dropped;
+    requested_ = std::max(position_, chunk->begin);
+    engine_.Release(*chunk, *this);
+  }
+}
+
+void AioTransfer::OnChunk(Chunk& chunk) {
+  if (!window_.empty() && window_.front() == &chunk) request_.waiter->OnTransferReady();
+}
+
+void AioTransfer::OnTurn() {
+  auto chunk = RequestNext(ReadEngine::Need::kNow);
+  if (!chunk) {
+    if (chunk.error().code == ENOBUFS) {
+      engine_.WaitForMemory(*this);
+      return;
+    }
+    turn_error_ = chunk.error();
+  } else if (!(*chunk)->sendable()) {
+    return;  // OnChunk will tell
+  }
+  request_.waiter->OnTransferReady();
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
+                                        std::unique_ptr<Backend> fallback,
+                                        std::unique_ptr<Residency> residency, AioStats& stats) {
+  return std::make_unique<AioBackend>(kernel, std::move(engine), std::move(fallback),
+                                      std::move(residency), stats);
+}
+
+}  // namespace pollux

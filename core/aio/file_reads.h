@@ -1,0 +1,66 @@
+// All direct reads of one file in one state (its FileKey): the descriptor they go through, their
+// alignment, and the chunks that connections share.
+//
+// Threads: loop thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/aio/chunk.h"
+#include "core/aio/open_file.h"
+#include "core/base/units.h"
+#include "core/event/worker_pool.h"
+#include "core/sys/kernel.h"
+#include "core/sys/raii.h"
+
+namespace pollux {
+
+class FileReads {
+ public:
+  enum class Direct { kUnknown, kOpening, kReady, kUnsupported };
+
+  // One extent of ext4 maps at most this much, so this is how far one look at the extents reaches.
+  static constexpr uint64_t kRegionBytes = 128_MiB;
+
+  FileReads(std::shared_ptr<OpenFile> file, uint64_t chunk_bytes)
+      : file_(std::move(file)), chunk_bytes_(chunk_bytes) {
+    looked_up_.resize(file_->size() / kRegionBytes + 1);
+  }
+
+  const OpenFile& file() const { return *file_; }
+  const std::shared_ptr<OpenFile>& open_file() const { return file_; }
+  Direct direct() const { return direct_; }
+  int direct_fd() const { return direct_fd_.get(); }
+  // Offsets and lengths of reads are multiples of this (statx(2) STATX_DIOALIGN, else 4096).
+  uint64_t alignment() const { return alignment_; }
+
+  // Opens the same inode once more, with O_DIRECT, on a worker; `done` runs on the loop thread when
+  // direct() has become kReady or kUnsupported. Only if direct() is kUnknown.
+  void OpenDirect(WorkerPool& workers, std::shared_ptr<FileReads> self, std::function<void()> done);
+
+  // True the first time for each region: io_submit there may have to read the extents from disk.
+  bool FirstLookAt(uint64_t offset);
+
+  // The chunk that holds or will hold all of [begin, end), if there is one. Failed ones do not
+  // count.
+  Chunk* Find(uint64_t begin, uint64_t end) const;
+  void Insert(Chunk& chunk) { chunks_.emplace(chunk.begin, &chunk); }
+  void Erase(const Chunk& chunk);
+  std::vector<Chunk*> chunks() const;
+
+ private:
+  friend class OpenDirectJob;
+  std::shared_ptr<OpenFile> file_;
+  const uint64_t chunk_bytes_;
+  Direct direct_ = Direct::kUnknown;
+  Fd direct_fd_;
+  uint64_t alignment_ = 4096;
+  std::vector<bool> looked_up_;
+  std::multimap<uint64_t, Chunk*> chunks_;  // by begin
+};
+
+}  // namespace pollux

@@ -1,0 +1,252 @@
+#include "core/aio/read_engine.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/base/check.h"
+
+namespace pollux {
+
+ReadEngine::ReadEngine(EventLoop& loop, WorkerPool& workers, std::unique_ptr<AioQueue> queue,
+                       std::unique_ptr<ChunkPool> chunks, AioStats& stats)
+    : loop_(loop),
+      workers_(workers),
+      stats_(stats),
+      chunks_(std::move(chunks)),
+      queue_(std::move(queue)),
+      trim_([this] { TrimBlocked(); }) {
+  queue_->set_owner(this);
+}
+
+ReadEngine::~ReadEngine() {
+  CHECK(hungry_.empty() && blocked_.empty() && trimmed_.empty());  // no transfer is left
+}
+
+std::shared_ptr<FileReads> ReadEngine::Open(const std::shared_ptr<OpenFile>& file) {
+  std::weak_ptr<FileReads>& known = files_[file->key];
+  if (auto reads = known.lock()) return reads;
+  auto reads = std::make_shared<FileReads>(file, chunks_->chunk_bytes());
+  known = reads;
+  // What nobody has open any more is swept when it makes up half of the table.
+  if (files_.size() > 64 && files_.size() > files_swept_ * 2) {
+    std::erase_if(files_, [](const auto& entry) { return entry.second.expired(); });
+    files_swept_ = files_.size();
+  }
+  return reads;
+}
+
+unsigned ReadEngine::Window() const {
+  const auto blocked = static_cast<unsigned>(blocked_.size() + trimmed_.size());
+  const unsigned active = std::max(1u, streams_ - std::min(streams_, blocked));
+  const unsigned wanted = std::clamp(kWindowMin + active - 1, kWindowMin, kWindowMax);
+  return std::clamp(chunks_->size() / active, 1u, wanted);
+}
+
+Result<Chunk*> ReadEngine::Request(const std::shared_ptr<FileReads>& reads, uint64_t position,
+                                   uint64_t end, Reader& user, Need need) {
+  CHECK(position < end && end <= reads->file().size());
+  if (reads->direct() == FileReads::Direct::kUnsupported) return Err(EOPNOTSUPP, "O_DIRECT");
+  const uint64_t size = chunks_->chunk_bytes();
+  const uint64_t chunk_start = position / size * size;
+  const uint64_t chunk_end = std::min(end, chunk_start + size);
+
+  if (Chunk* shared = reads->Find(position, chunk_end); shared != nullptr) {
+    ++stats_.reads_shared;
+    shared->users.push_back(&user);
+    return shared;
+  }
+  // Those in line were first.
+  if (!hungry_.empty() && !serving_) return Err(ENOBUFS, "chunk budget");
+  auto taken = TakeMemory(need);
+  if (!taken) return taken;
+  Chunk& chunk = **taken;
+  const uint64_t alignment = std::max<uint64_t>(reads->alignment(), 4096);
+  chunk.file = reads;
+  chunk.begin = AlignDown(position, alignment);
+  chunk.read_end = std::min(AlignUp(chunk_end, alignment), chunk_start + size);
+  chunk.end = std::min(chunk.read_end, reads->file().size());
+  chunk.filled = 0;
+  chunk.users.push_back(&user);
+  reads->Insert(chunk);
+  StartRead(chunk);
+  return &chunk;
+}
+
+Result<Chunk*> ReadEngine::TakeMemory(Need need) {
+  for (;;) {
+    auto taken = chunks_->Take();
+    if (taken || taken.error().code != ENOBUFS) return taken;
+    // Those who have not read for long first; only then those who merely pause.
+    std::list<Reader*>* victims = !trimmed_.empty() ? &trimmed_ : &blocked_;
+    if (victims->empty() || (victims == &blocked_ && need == Need::kAhead)) return taken;
+    Reader* victim = victims->front();
+    Leave(*victim);
+    victim->DropChunks(0);
+  }
+}
+
+void ReadEngine::StartRead(Chunk& chunk) {
+  switch (chunk.file->direct()) {
+    case FileReads::Direct::kUnknown:
+      chunk.file->OpenDirect(workers_, chunk.file,
+                             [this, reads = chunk.file] { OnDirectOpened(reads); });
+      break;
+    case FileReads::Direct::kOpening:
+      break;  // OnDirectOpened finds it among the file's chunks
+    case FileReads::Direct::kReady:
+      QueueRead(chunk);
+      break;
+    case FileReads::Direct::kUnsupported:
+      CHECK(false);  // Request refuses
+  }
+}
+
+void ReadEngine::OnDirectOpened(const std::shared_ptr<FileReads>& reads) {
+  for (Chunk* chunk : reads->chunks()) {
+    if (chunk->state != ChunkState::kReading) continue;
+    if (chunk->users.empty()) {
+      Finish(*chunk, Error{ECANCELED, "read"});  // everybody went away in the meantime
+    } else if (reads->direct() == FileReads::Direct::kReady &&
+               chunks_->chunk_bytes() % reads->alignment() == 0 &&
+               chunk->begin % reads->alignment() == 0) {
+      QueueRead(*chunk);
+    } else {
+      Finish(*chunk, Error{EOPNOTSUPP, "O_DIRECT"});
+    }
+  }
+}
+
+void ReadEngine::QueueRead(Chunk& chunk) {
+  // A continuation begins with the whole block in which the last read ended.
+  const uint64_t done = AlignDown(chunk.filled, chunk.file->alignment());
+  const uint64_t position = chunk.begin + done;
+  const bool first_look = chunk.file->FirstLookAt(position);
+  queue_->Enqueue({.chunk = &chunk,
+                   .fd = chunk.file->direct_fd(),
+                   .buffer = chunk.memory + done,
+                   .length = chunk.read_end - position,
+                   .offset = position,
+                   .may_block = first_look || !chunk.warm});
+}
+
+void ReadEngine::OnRead(Chunk& chunk, Result<size_t> result) {
+  if (!result) {
+    ++stats_.failed_reads;
+    Finish(chunk, result.error());
+    return;
+  }
+  const uint64_t filled = AlignDown(chunk.filled, chunk.file->alignment()) + *result;
+  if (chunk.begin + filled >= chunk.end) {
+    chunk.filled = filled;
+    Finish(chunk, {});
+  } else if (filled > chunk.filled && !chunk.users.empty()) {
+    ++stats_.short_reads;
+    chunk.filled = filled;
+    QueueRead(chunk);
+  } else {
+    // No byte more than before: the file is shorter than it was when it was opened. (Or nobody
+    // wants the rest.) The promised length cannot be met.
+    ++stats_.failed_reads;
+    Finish(chunk, Error{ENODATA, "read"});
+  }
+}
+
+void ReadEngine::Finish(Chunk& chunk, Error error) {
+  if (error.code == 0) {
+    chunks_->SetReady(chunk);
+  } else {
+    chunks_->SetFailed(chunk, error);
+  }
+  // A user may release its chunks, and others', from inside the call.
+  const std::vector<ChunkUser*> users = chunk.users;
+  for (ChunkUser* user : users) {
+    if (std::find(chunk.users.begin(), chunk.users.end(), user) == chunk.users.end()) continue;
+    user->OnChunk(chunk);
+  }
+  if (users.empty()) FreeIfUnused(chunk);
+}
+
+void ReadEngine::Release(Chunk& chunk, Reader& user) {
+  auto it = std::find(chunk.users.begin(), chunk.users.end(), &user);
+  CHECK(it != chunk.users.end());
+  chunk.users.erase(it);
+  FreeIfUnused(chunk);
+}
+
+void ReadEngine::FreeIfUnused(Chunk& chunk) {
+  if (!chunk.users.empty() || chunk.state == ChunkState::kReading) return;
+  chunk.file->Erase(chunk);
+  if (!chunks_->Free(chunk)) ++stats_.chunks_lost;
+  if (!hungry_.empty()) loop_.Post(*this);
+}
+
+void ReadEngine::WaitForMemory(Reader& user) {
+  Enter(user, Reader::List::kHungry, hungry_);
+  // Whose turn it was, but in vain, stays first.
+  if (serving_) hungry_.splice(hungry_.begin(), hungry_, user.place_);
+}
+
+void ReadEngine::RunJob() {
+  serving_ = true;
+  while (!hungry_.empty()) {
+    const bool evictable = !blocked_.empty() || !trimmed_.empty();
+    if (chunks_->free_count() == 0 && !evictable) break;
+    Reader* user = hungry_.front();
+    Leave(*user);
+    user->OnTurn();
+  }
+  serving_ = false;
+}
+
+void ReadEngine::SetBlocked(Reader& user) {
+  if (user.list_ == Reader::List::kBlocked || user.list_ == Reader::List::kTrimmed) return;
+  if (user.chunks_held() == 0) return;  // nothing to take from it
+  Enter(user, Reader::List::kBlocked, blocked_);
+  user.blocked_since_ = loop_.now();
+  if (!trim_.armed()) loop_.timers().Arm(trim_, loop_.now() + kBlockedGrace);
+  if (!hungry_.empty()) loop_.Post(*this);
+}
+
+void ReadEngine::SetUnblocked(Reader& user) { Leave(user); }
+
+void ReadEngine::TrimBlocked() {
+  while (!blocked_.empty()) {
+    Reader* user = blocked_.front();
+    const TimePoint due = user->blocked_since_ + kBlockedGrace;
+    if (due > loop_.now()) {
+      loop_.timers().Arm(trim_, due);
+      return;
+    }
+    Enter(*user, Reader::List::kTrimmed, trimmed_);
+    user->DropChunks(1);
+  }
+}
+
+std::list<Reader*>& ReadEngine::ListOf(Reader::List which) {
+  switch (which) {
+    case Reader::List::kHungry:
+      return hungry_;
+    case Reader::List::kBlocked:
+      return blocked_;
+    case Reader::List::kTrimmed:
+      return trimmed_;
+    case Reader::List::kNone:
+      break;
+  }
+  CHECK(false);
+}
+
+void ReadEngine::Leave(Reader& user) {
+  if (user.list_ == Reader::List::kNone) return;
+  ListOf(user.list_).erase(user.place_);
+  user.list_ = Reader::List::kNone;
+}
+
+void ReadEngine::Enter(Reader& user, Reader::List which, std::list<Reader*>& list) {
+  Leave(user);
+  list.push_back(&user);
+  user.place_ = std::prev(list.end());
+  user.list_ = which;
+}
+
+}  // namespace pollux
