@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <deque>
 
+#include "core/aio/sendfile_step.h"
 #include "core/base/check.h"
 
 namespace pollux {
@@ -13,11 +14,18 @@ namespace {
 // they are sent, so not far.
 constexpr uint64_t kResidencyWindow = 512_KiB;
 
-class AioBackend;
+// What all transfers of one backend use.
+struct Parts {
+  Kernel& kernel;
+  std::unique_ptr<ReadEngine> engine;
+  std::unique_ptr<Backend> fallback;
+  std::unique_ptr<Residency> residency;  // null: never look
+  AioStats& stats;
+};
 
 class AioTransfer final : public Transfer, private Reader {
  public:
-  AioTransfer(AioBackend& backend, TransferRequest request);
+  AioTransfer(Parts& parts, TransferRequest request);
   ~AioTransfer() override;
   AioTransfer(const AioTransfer&) = delete;
   AioTransfer& operator=(const AioTransfer&) = delete;
@@ -38,16 +46,17 @@ class AioTransfer final : public Transfer, private Reader {
   Result<Step> FirstChunk();
   void ReadAhead();
   Result<Chunk*> RequestNext(ReadEngine::Need need);
-  Result<size_t> SendFrom(Chunk& chunk, uint64_t bytes);
-  Result<Step> Sent(Result<size_t> sent, uint64_t* budget);
+  SendStep SendFrom(Chunk& chunk, uint64_t bytes);
+  Result<Step> Sent(const SendStep& step, uint64_t* budget);
   Step Stop(Outcome outcome) {
     outcome_ = outcome;
     return Step::kStop;
   }
   Result<Step> FallBack();
+  Result<Step> HandOver();
   void ReleaseAll();
 
-  AioBackend& backend_;
+  Parts& parts_;
   ReadEngine& engine_;
   TransferRequest request_;
   uint64_t position_;  // of the next byte to send, in the file
@@ -63,27 +72,18 @@ class AioTransfer final : public Transfer, private Reader {
 
 class AioBackend final : public Backend {
  public:
-  AioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine, std::unique_ptr<Backend> fallback,
-             std::unique_ptr<Residency> residency, AioStats& stats)
-      : kernel(kernel),
-        engine(std::move(engine)),
-        fallback(std::move(fallback)),
-        residency(std::move(residency)),
-        stats(stats) {}
+  explicit AioBackend(Parts parts) : parts_(std::move(parts)) {}
   std::unique_ptr<Transfer> Start(TransferRequest request) override {
-    return std::make_unique<AioTransfer>(*this, std::move(request));
+    return std::make_unique<AioTransfer>(parts_, std::move(request));
   }
 
-  Kernel& kernel;
-  std::unique_ptr<ReadEngine> engine;
-  std::unique_ptr<Backend> fallback;
-  std::unique_ptr<Residency> residency;  // null: never look
-  AioStats& stats;
+ private:
+  Parts parts_;
 };
 
-AioTransfer::AioTransfer(AioBackend& backend, TransferRequest request)
-    : backend_(backend),
-      engine_(*backend.engine),
+AioTransfer::AioTransfer(Parts& parts, TransferRequest request)
+    : parts_(parts),
+      engine_(*parts.engine),
       request_(std::move(request)),
       position_(request_.offset),
       end_(request_.offset + request_.length),
@@ -115,21 +115,18 @@ Result<Transfer::Outcome> AioTransfer::Pump(uint64_t bytes_max) {
 
 // One step by the page cache if `auto` finds the next bytes there, else one from the chunks.
 Result<AioTransfer::Step> AioTransfer::PumpCached(uint64_t* budget) {
-  if (backend_.residency == nullptr || !window_.empty()) return PumpChunk(budget);
-  const uint64_t cached = backend_.residency->CachedPrefix(
+  if (parts_.residency == nullptr || !window_.empty()) return PumpChunk(budget);
+  const uint64_t cached = parts_.residency->CachedPrefix(
       *request_.file, position_, std::min(end_ - position_, kResidencyWindow));
   if (cached == 0) {
-    if (request_.file->size() < kPopulateBelow) return FallBack();
+    if (request_.file->size() < kPopulateBelow) return HandOver();
     return PumpChunk(budget);
   }
-  off_t offset = static_cast<off_t>(position_);
-  auto sent = backend_.kernel.sendfile(request_.socket->get(), request_.file->fd.get(), &offset,
-                                       std::min(cached, *budget));
-  if (sent) {
-    backend_.stats.bytes_sent_cached += *sent;
-    requested_ = position_ + *sent;
-  }
-  return Sent(sent, budget);
+  const SendStep step = SendfileStep(parts_.kernel, request_.socket->get(), request_.file->fd.get(),
+                                     position_, std::min(cached, *budget));
+  parts_.stats.bytes_sent_cached += step.bytes;
+  requested_ = position_ + step.bytes;
+  return Sent(step, budget);
 }
 
 Result<AioTransfer::Step> AioTransfer::PumpChunk(uint64_t* budget) {
@@ -186,8 +183,8 @@ void AioTransfer::ReadAhead() {
   const bool alone = window <= ReadEngine::kWindowMin;
   if (!alone && window_.size() > window / 2) return;
   while (window_.size() < window && requested_ < end_) {
-    if (backend_.residency != nullptr &&
-        backend_.residency->CachedPrefix(*request_.file, requested_, 1) != 0) {
+    if (parts_.residency != nullptr &&
+        parts_.residency->CachedPrefix(*request_.file, requested_, 1) != 0) {
       return;  // cached from here on: seen to when its turn comes
     }
     // ENOBUFS: then less far ahead. Other errors come back when the chunk is really needed.
@@ -204,40 +201,56 @@ Result<Chunk*> AioTransfer::RequestNext(ReadEngine::Need need) {
   return chunk;
 }
 
-Result<size_t> AioTransfer::SendFrom(Chunk& chunk, uint64_t bytes) {
+SendStep AioTransfer::SendFrom(Chunk& chunk, uint64_t bytes) {
   const uint64_t at = position_ - chunk.begin;
   CHECK(at + bytes <= chunk.filled);  // what was not read is never sent
-  if (!engine_.by_reference()) {
-    return backend_.kernel.send(request_.socket->get(), chunk.memory + at, bytes, MSG_NOSIGNAL);
+  if (engine_.by_reference()) {
+    return SendfileStep(parts_.kernel, request_.socket->get(), chunk.shm_fd, chunk.shm_offset + at,
+                        bytes);
   }
-  off_t offset = static_cast<off_t>(chunk.shm_offset + at);
-  return backend_.kernel.sendfile(request_.socket->get(), chunk.shm_fd, &offset, bytes);
+  for (;;) {
+    auto sent = parts_.kernel.send(request_.socket->get(), chunk.memory + at, bytes, MSG_NOSIGNAL);
+    if (sent) {
+      return {.end = *sent < bytes ? SendStep::End::kSocketFull : SendStep::End::kAll,
+              .bytes = *sent};
+    }
+    if (sent.error().code == EINTR) continue;  // nothing went out
+    if (sent.error().code == EAGAIN) return {.end = SendStep::End::kSocketFull};
+    return {.end = SendStep::End::kFailed, .error = sent.error()};
+  }
 }
 
-Result<AioTransfer::Step> AioTransfer::Sent(Result<size_t> sent, uint64_t* budget) {
-  if (!sent) {
-    if (sent.error().code == EINTR) return Step::kSent;  // nothing went out: the next step repeats
-    if (sent.error().code == EAGAIN) {
+Result<AioTransfer::Step> AioTransfer::Sent(const SendStep& step, uint64_t* budget) {
+  if (step.bytes > 0) {
+    engine_.SetUnblocked(*this);
+    position_ += step.bytes;
+    *budget -= std::min(*budget, step.bytes);
+    parts_.stats.bytes_sent += step.bytes;
+  }
+  switch (step.end) {
+    case SendStep::End::kAll:
+      return Step::kSent;
+    case SendStep::End::kSocketFull:
       engine_.SetBlocked(*this);
       return Stop(Outcome::kSocketFull);
-    }
-    return Err(sent.error());  // EPIPE, ECONNRESET, ETIMEDOUT: the peer is gone
+    case SendStep::End::kFailed:
+      break;  // EPIPE, ECONNRESET, ETIMEDOUT: the peer is gone; ENODATA: the file became shorter
   }
-  if (*sent == 0) return Err(ENODATA, "sendfile");  // the source has become shorter
-  engine_.SetUnblocked(*this);
-  position_ += *sent;
-  *budget -= std::min<uint64_t>(*budget, *sent);
-  backend_.stats.bytes_sent += *sent;
-  return Step::kSent;
+  return Err(step.error);
 }
 
 Result<AioTransfer::Step> AioTransfer::FallBack() {
+  ++parts_.stats.fallbacks;
+  return HandOver();
+}
+
+// The rest of the transfer goes out by the other backend.
+Result<AioTransfer::Step> AioTransfer::HandOver() {
   ReleaseAll();
-  ++backend_.stats.fallbacks;
   TransferRequest rest = request_;
   rest.offset = position_;
   rest.length = end_ - position_;
-  fallback_ = backend_.fallback->Start(std::move(rest));
+  fallback_ = parts_.fallback->Start(std::move(rest));
   return Step::kSent;
 }
 
@@ -250,7 +263,7 @@ void AioTransfer::DropChunks(size_t keep) {
   while (window_.size() > keep) {
     Chunk* chunk = window_.back();
     window_.pop_back();
-    if (chunk->sendable() && chunk->users.size() == 1) ++backend_.stats.reads_dropped;
+    if (chunk->sendable() && chunk->users.size() == 1) ++parts_.stats.reads_dropped;
     requested_ = std::max(position_, chunk->begin);
     engine_.Release(*chunk, *this);
   }
@@ -279,8 +292,8 @@ void AioTransfer::OnTurn() {
 std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
                                         std::unique_ptr<Backend> fallback,
                                         std::unique_ptr<Residency> residency, AioStats& stats) {
-  return std::make_unique<AioBackend>(kernel, std::move(engine), std::move(fallback),
-                                      std::move(residency), stats);
+  return std::make_unique<AioBackend>(
+      Parts{kernel, std::move(engine), std::move(fallback), std::move(residency), stats});
 }
 
 }  // namespace pollux
