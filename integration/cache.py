@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import socket
 
 _NR_CACHESTAT = 451  # the same on every architecture
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,6 +60,22 @@ def cached_pages(path):
         os.close(fd)
 
 
+def _free_deferred_buffers():
+    """Network buffers that were consumed on another processor wait for that processor's next
+    packet before they are freed (net.core.skb_defer_max), and pin the pages that sendfile() put
+    into them. So: one packet for each processor."""
+    allowed = os.sched_getaffinity(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets:
+        packets.bind(("127.0.0.1", 0))
+        try:
+            for processor in allowed:
+                os.sched_setaffinity(0, {processor})
+                packets.sendto(b"x", packets.getsockname())
+                packets.recv(1)
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+
 def make_cold(*paths):
     """Writes the files back, drops their pages and makes sure that they are gone."""
     for path in paths:
@@ -72,7 +89,7 @@ def make_cold(*paths):
             # A page that a per-CPU batch or a reader still holds survives a round.
             if cached_pages(path) == 0:
                 break
-            os.sched_yield()
+            _free_deferred_buffers()
         else:
             raise RuntimeError(f"{path}: {cached_pages(path)} pages do not leave the page cache")
 

@@ -1,0 +1,231 @@
+"""The clients of the measurements, each a process of its own: real TCP, real HTTP, little CPU.
+
+    load.drain(port, ["/a", "/b"])       one download per connection, all at once
+    with load.Probe(port, "/hot"): ...   a small request every 5 ms until the block is left
+
+The downloads are discarded inside the kernel (recv(2) with MSG_TRUNC, tcp(7)): the client's copy
+would otherwise take the processor that the server is measured on. Their lengths are verified; that
+the bytes are right is the business of ci/validate and of the tests.
+"""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+
+_PIECE = 1 << 20      # bytes discarded a call
+_STALL_S = 120.0      # nothing at all for so long: the server hangs
+_PROBE_EVERY_S = 0.005
+
+
+class LoadError(AssertionError):
+    """The server did not answer as it must."""
+
+
+# --- The parent's side.
+
+
+class _Client:
+    """A child that says "ready", begins at a line, may be told to end, and answers with JSON."""
+
+    def __init__(self, *arguments):
+        self._process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), *map(str, arguments)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self._process.stdout.readline() != "ready\n":
+            self.kill()
+            raise LoadError("the client did not start")
+
+    def begin(self):
+        self._tell("go")
+
+    def end(self):
+        self._tell("end")
+
+    def _tell(self, word):
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+
+    def result(self):
+        line = self._process.stdout.readline()
+        self.kill()
+        if not line:
+            raise LoadError("the client died")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise LoadError(answer["error"])
+        return answer
+
+    def kill(self):
+        self._process.kill()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def drain(port, targets):
+    """{"seconds", "bytes", "cpu_seconds"} for downloading every target at once."""
+    client = _Client("drain", port, *targets)
+    try:
+        client.begin()
+        return client.result()
+    finally:
+        client.kill()
+
+
+class Probe:
+    """Latencies of a small request every 5 ms, in `latencies` (seconds, sorted) after the block.
+
+    The schedule does not wait for answers: a request that is due while others wait goes out on a
+    connection of its own, so that a server that stands still is asked all the while."""
+
+    def __init__(self, port, target):
+        self._client = _Client("probe", port, target)
+        self.latencies = []
+
+    def __enter__(self):
+        self._client.begin()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            if kind is None:
+                self._client.end()
+                self.latencies = self._client.result()["latencies"]
+        finally:
+            self._client.kill()
+
+
+# --- The child's side.
+
+
+def _connect(port):
+    connection = socket.create_connection(("127.0.0.1", port), timeout=_STALL_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _request(target):
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+class _Answer:
+    """The head of an answer, then how much of its body is to come."""
+
+    def __init__(self, what):
+        self._what = what
+        self._head = b""
+        self.left = None  # unknown until the head is complete
+
+    def head_part(self, data):
+        """Takes bytes of the head, and of the body behind it."""
+        if not data:
+            raise LoadError(f"{self._what}: closed within the head")
+        self._head += data
+        head, end, body = self._head.partition(b"\r\n\r\n")
+        if not end:
+            return
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise LoadError(f"{self._what}: {head.splitlines()[0].decode('latin-1')}")
+        lengths = [line.partition(b":")[2] for line in head.lower().split(b"\r\n")
+                   if line.startswith(b"content-length:")]
+        if len(lengths) != 1:
+            raise LoadError(f"{self._what}: no Content-Length")
+        self.length = int(lengths[0])
+        self.left = self.length - len(body)
+
+    def body_part(self, count):
+        if count == 0:
+            raise LoadError(f"{self._what}: closed with {self.left} bytes to come")
+        self.left -= count
+
+
+def _drain(port, targets, begin):
+    connections = {}
+    poller = select.epoll()
+    for target in targets:
+        connection = _connect(port)
+        poller.register(connection, select.EPOLLIN)
+        connections[connection.fileno()] = (connection, _Answer(target))
+    begin()
+    start, cpu = time.monotonic(), time.process_time()
+    for (connection, _), target in zip(list(connections.values()), targets):
+        connection.sendall(_request(target))
+        connection.setblocking(False)
+    piece, total = bytearray(_PIECE), 0
+    while connections:
+        ready = poller.poll(_STALL_S)
+        if not ready:
+            raise LoadError(f"nothing came for {_STALL_S:.0f} s")
+        for number, _ in ready:
+            connection, answer = connections[number]
+            if answer.left is None:
+                answer.head_part(connection.recv(4096))
+            else:
+                answer.body_part(connection.recv_into(piece, min(_PIECE, answer.left),
+                                                      socket.MSG_TRUNC))
+            if answer.left == 0:
+                total += answer.length
+                del connections[number]
+                connection.close()
+    return {"seconds": time.monotonic() - start, "bytes": total,
+            "cpu_seconds": time.process_time() - cpu}
+
+
+def _probe(port, target, begin):
+    request = _request(target)
+    idle = [_connect(port)]
+    waiting = {}  # descriptor: (connection, answer, when it was sent)
+    latencies = []
+    begin()
+    due, ending = time.monotonic(), False
+    while waiting or not ending:
+        if not ending and time.monotonic() >= due:
+            connection = idle.pop() if idle else _connect(port)
+            waiting[connection.fileno()] = (connection, _Answer(target), time.monotonic())
+            connection.sendall(request)
+            due = max(due + _PROBE_EVERY_S, time.monotonic())
+        # select(2), since its timeout is finer than epoll_wait's milliseconds.
+        watched = [*waiting, *(connection.fileno() for connection in idle)]
+        left = _STALL_S if ending else max(0.0, due - time.monotonic())
+        ready, _, _ = select.select(watched if ending else [0, *watched], [], [], left)
+        if ending and not ready:
+            raise LoadError(f"{len(waiting)} requests unanswered for {_STALL_S:.0f} s")
+        for number in ready:
+            if number == 0:
+                ending = True
+                continue
+            if number not in waiting:
+                raise LoadError(f"{target}: the server ended an idle connection")
+            connection, answer, sent = waiting[number]
+            answer.head_part(connection.recv(65536))
+            if answer.left == 0:
+                latencies.append(time.monotonic() - sent)
+                del waiting[number]
+                idle.append(connection)
+    return {"latencies": sorted(latencies)}
+
+
+def main():
+    kind, port, *targets = sys.argv[1:]
+
+    def begin():
+        print("ready", flush=True)
+        if not os.read(0, 3):
+            sys.exit(1)
+
+    try:
+        if kind == "drain":
+            answer = _drain(int(port), targets, begin)
+        else:
+            answer = _probe(int(port), targets[0], begin)
+    except (LoadError, OSError) as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
