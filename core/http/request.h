@@ -15,9 +15,9 @@ namespace pollux::http {
 
 // Each has a flag of the server.
 struct Limits {
-  size_t head_bytes_max = 16 * 1024;    // whole head, request line included: 431
-  size_t header_count_max = 100;        // 431
-  size_t target_bytes_max = 8 * 1024;   // 414; RFC 9112 §3 asks for at least 8,000 octets of line
+  size_t head_bytes_max = 16 * 1024;   // whole head, request line included: 431
+  size_t header_count_max = 100;       // 431
+  size_t target_bytes_max = 8 * 1024;  // 414; RFC 9112 §3 asks for at least 8,000 octets of line
 };
 
 enum class Method { kGet, kHead, kOptions, kOtherKnown, kUnknown };
@@ -51,9 +51,9 @@ class RequestParser {
   enum class State { kNeedMore, kComplete, kBad };
   struct Outcome {
     State state = State::kNeedMore;
-    size_t consumed = 0;        // of the bytes given; after kComplete the rest is body or pipelined
-    int status = 0;             // kBad: what to answer (400, 414, 417, 431, 501, 505)
-    const char* reason = "";    // kBad: a few words for the body and the log, static
+    size_t consumed = 0;      // of the bytes given; after kComplete the rest is body or pipelined
+    int status = 0;           // kBad: what to answer (400, 414, 417, 431, 501, 505)
+    const char* reason = "";  // kBad: a few words for the body and the log, static
   };
 
   explicit RequestParser(const Limits& limits);

@@ -27,7 +27,8 @@ std::string ErrorBody(int status, std::string_view detail);
 // &, <, >, " and ' as character references.
 std::string EscapeHtml(std::string_view text);
 
-// Strong validator of a file's state, quoted: "size-mtime_ns" in hex (RFC 9110 §8.8.3).
+// Strong validator of a file's state, quoted: "size-mtime_ns-inode" in hex (RFC 9110 §8.8.3). The
+// inode tells a file from the one that replaced it with equal size and time.
 std::string MakeEtag(uint64_t size, int64_t mtime_ns, uint64_t inode);
 
 }  // namespace pollux::http
