@@ -2,11 +2,19 @@
 // A timer is a member of its owner and leaves the wheel when destroyed. Resolution 1 ms: a timer
 // never fires early, and at most one tick late.
 //
+// Eight levels of 64 slots: a timer sits at the level of the highest group of six bits in which its
+// tick differs from the present one, so every occupied slot lies ahead of the present one in its
+// level and every timer of a lower level comes before those of a higher. The next thing to do is
+// therefore one find-first-set; there is no wrap-around and no limit to how far ahead a deadline
+// is. A timer moves down at most once a level, which costs a far timer a few wake-ups before it is
+// due.
+//
 // Source: G. Varghese, T. Lauck, "Hashed and hierarchical timing wheels", SOSP 1987.
 // Threads: loop thread only.
 #pragma once
 
 #include <array>
+#include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -17,7 +25,7 @@ namespace pollux {
 
 class TimerWheel;
 
-class Timer {
+class Timer : public boost::intrusive::list_base_hook<> {
  public:
   explicit Timer(std::function<void()> fire) : fire_(std::move(fire)) {}
   Timer(const Timer&) = delete;
@@ -31,28 +39,59 @@ class Timer {
   friend class TimerWheel;
   std::function<void()> fire_;
   TimerWheel* wheel_ = nullptr;
-  Timer* prev_ = nullptr;
-  Timer* next_ = nullptr;
   uint64_t expires_tick_ = 0;
+  uint8_t level_ = 0;  // where it is linked; see TimerWheel::ListOf
+  uint8_t slot_ = 0;
 };
 
 class TimerWheel {
  public:
+  TimerWheel() = default;
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
+  ~TimerWheel();  // disarms what is left
+
   // (Re-)arms: the old deadline is forgotten. A deadline in the past fires in the next Advance.
   void Arm(Timer& timer, TimePoint deadline);
 
   // When Advance has something to do at the earliest; a bound, never too late. Nothing if no timer
-  // is armed.
+  // is armed. After Advance(t) it is later than t, unless a timer was armed into the past.
   std::optional<TimePoint> NextDeadline() const;
 
-  // Fires what is due. A timer armed by a firing one does not fire in the same call.
+  // Fires what is due, earliest first. A timer armed by a firing one does not fire in the same
+  // call. A callback may arm, disarm and destroy any timer, its own included.
   void Advance(TimePoint now);
 
   bool empty() const { return armed_ == 0; }
 
  private:
   friend class Timer;
-  // To be laid out by the implementation.
+  using List = boost::intrusive::list<Timer, boost::intrusive::constant_time_size<false>>;
+  static constexpr int kSlotBits = 6;
+  static constexpr int kSlots = 1 << kSlotBits;
+  static constexpr int kLevels = 8;  // 48 bits of milliseconds: more than TimePoint can hold
+  // Not levels of the wheel: lists of their own.
+  static constexpr uint8_t kDue = kLevels;         // armed into the past, for the next Advance
+  static constexpr uint8_t kFiring = kLevels + 1;  // taken off the wheel by the present Advance
+
+  struct Next {
+    int level;
+    int slot;
+    uint64_t tick;  // when the slot begins
+  };
+
+  List& ListOf(const Timer& timer);
+  void Link(Timer& timer, uint8_t level, uint8_t slot);
+  void Unlink(Timer& timer);
+  // Into the wheel by its expires_tick_, or into the list `if_due` if that tick has come.
+  void Place(Timer& timer, uint8_t if_due);
+  std::optional<Next> NextSlot() const;
+
+  std::array<std::array<List, kSlots>, kLevels> slots_;
+  std::array<uint64_t, kLevels> occupied_{};  // a bit per slot
+  List due_;
+  List firing_;
+  uint64_t tick_ = 0;  // all up to and including this tick has fired
   size_t armed_ = 0;
 };
 
