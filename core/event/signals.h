@@ -4,9 +4,12 @@
 // empty handler. SIGTERM, SIGINT and SIGHUP have one that counts; the loop takes the counts after
 // every wait. SIGPIPE is ignored.
 //
-// Every handled signal is blocked before the first thread is made, and opened only inside the p-call
-// that sleeps: in `masked` and `eventfd` a signal can therefore arrive nowhere else. `published`
-// leaves them unblocked, as in 2006.
+// Every handled signal is blocked before the first thread is made, and opened only inside the
+// p-call that sleeps: in `masked` and `eventfd` a signal can therefore arrive nowhere else.
+// `published` leaves them unblocked, as in 2006.
+//
+// Rejected: signalfd(2), which would need every signal blocked for good and would read SIGUSR1 out
+// of the very sleep it is meant to end.
 //
 // Threads: Install and Take on the main thread; threads made afterwards inherit the blocked mask.
 #pragma once
@@ -31,6 +34,9 @@ class Signals {
 
   // The mask for a sleep of the main thread: the one it was born with, less every handled signal.
   const sigset_t& wait_mask() const { return wait_mask_; }
+
+  // Every signal with a handler of ours: what threads other than the main one block.
+  static sigset_t Handled();
 
   // How often `signum` (SIGTERM, SIGINT or SIGHUP) was caught since the last Take. Signals coalesce
   // while pending, so this may be fewer than were sent.
