@@ -9,10 +9,10 @@
 // Threads: loop thread only. Other threads reach it through Coordination::Wake and a WakeSource.
 #pragma once
 
+#include <boost/intrusive/list_hook.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "core/base/histogram.h"
@@ -58,22 +58,18 @@ class Registration {
 // Work for the end of the turn: lighttpd's joblist. A job that is posted while the joblist runs is
 // run in the next turn, after new events were collected, so that bulk work cannot starve them.
 // Destroying a queued job takes it off the list.
-class Job {
+class Job : public boost::intrusive::list_base_hook<
+                boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   Job() = default;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
-  virtual ~Job();
+  virtual ~Job() = default;
   virtual void RunJob() = 0;
-  bool queued() const { return list_ != nullptr; }
-
- private:
-  friend class EventLoop;
-  friend class JobList;
-  class JobList* list_ = nullptr;
-  Job* prev_ = nullptr;
-  Job* next_ = nullptr;
+  bool queued() const { return is_linked(); }
 };
+
+class JobList;
 
 // Something another thread fills and the loop looks at after every wait.
 class WakeSource {
@@ -109,7 +105,8 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  // `callback` must outlive the registration. Errors as FdeventHandler::Add.
+  // `callback` must outlive the registration. Errors as FdeventHandler::Add. A callback is given
+  // only events that are asked for at the moment of the call, beside POLLERR, POLLHUP and POLLNVAL.
   Result<Registration> Register(int fd, uint32_t events, FdeventCallback* callback);
 
   // Timers are embedded in their owners: see timer_wheel.h.
@@ -121,10 +118,11 @@ class EventLoop {
   void SetCompletionHandler(CompletionHandler* handler) { completion_handler_ = handler; }
   void SetSignalHandler(SignalHandler* handler) { signal_handler_ = handler; }
 
-  // The clock as taken when the present turn began: one read a turn.
+  // The clock as taken when the present turn began.
   TimePoint now() const { return now_; }
 
-  // Turns until Stop. An error other than EINTR of the wait itself ends it.
+  // Turns until Stop; a Stop that came first is not forgotten. An error other than EINTR of the
+  // wait itself ends it.
   Status Run();
   Status RunOnce();
   void Stop() { stopping_ = true; }
@@ -140,18 +138,33 @@ class EventLoop {
     uint32_t events = 0;
     FdeventCallback* callback = nullptr;
   };
-  static constexpr size_t kReadyMax = 512;       // descriptors dispatched a turn
+  static constexpr size_t kReadyMax = 512;        // descriptors dispatched a turn
   static constexpr size_t kCompletionsMax = 256;  // collected at a time
 
-  // To be laid out by the implementation.
+  static uint64_t TokenOf(uint32_t slot, uint32_t generation) {
+    return uint64_t{generation} << 32 | slot;
+  }
+  Status SetEvents(uint32_t slot, uint32_t events);
+  void Unregister(uint32_t slot);
+
+  std::optional<Nanoseconds> NextTimeout(TimePoint now) const;
+  void DispatchFdevents(size_t count);
+  void DispatchCompletions(size_t count);
+  void DispatchWakeSources();
+  void DispatchSignals(int terminate, int hangup);
+
   Kernel& kernel_;
   FdeventHandler& handler_;
   Coordination& coordination_;
   TimerWheel timers_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
-  std::unique_ptr<class JobList> jobs_;
-  std::vector<WakeSource*> wake_sources_;
+  std::unique_ptr<JobList> jobs_;
+  std::vector<WakeSource*> wake_sources_;  // null: removed during a dispatch
+  std::vector<FdReady> ready_;
+  std::vector<Completion> completions_;
+  bool completions_left_ = false;  // the last Collect came back full: look again without sleeping
+  bool slept_ = false;             // now_ is the return of a wait, so a turn has begun
   CompletionHandler* completion_handler_ = nullptr;
   SignalHandler* signal_handler_ = nullptr;
   TimePoint now_{};
