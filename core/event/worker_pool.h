@@ -1,8 +1,8 @@
 // Threads for what would block the loop: cold opens, first submits, sendfile() from a cold cache.
 //
-// A job runs on a worker and is then handed back: its Done runs on the loop thread. Workers are made
-// one by one as they are needed, up to a limit, and hold every handled signal blocked. Jobs start in
-// the order in which they were given.
+// A job runs on a worker and is then handed back: its Done runs on the loop thread. Workers are
+// made one by one as they are needed, up to a limit, and hold every handled signal blocked. Jobs
+// start in the order in which they were given.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +31,12 @@ class WorkerPool final : public WakeSource {
   ~WorkerPool() override;
 
   // Loop thread. If not even one worker can be made (EAGAIN), the job runs here and now: slow, but
-  // it is served; `inline_runs()` counts them. Its Done still comes in a later turn.
+  // it is served; `inline_runs()` counts them. Its Done still comes in a later turn. After Stop the
+  // job is dropped.
   void Run(std::unique_ptr<WorkerJob> job);
 
-  // Loop thread: waits for running jobs, drops those not started, joins. Done is called for neither.
+  // Loop thread: waits for running jobs, drops those not started, joins. Done is called for
+  // neither; all are destroyed here, on the loop thread.
   void Stop();
 
   void OnWake() override;
@@ -43,13 +45,41 @@ class WorkerPool final : public WakeSource {
   uint64_t inline_runs() const { return inline_runs_; }
 
  private:
-  // To be laid out by the implementation.
+  // Jobs that ran inline wait here for the next turn. A Job, so that the next turn does not sleep.
+  struct InlineDone final : public Job {
+    explicit InlineDone(WorkerPool& p) : pool(p) {}
+    void RunJob() override { pool.HandBackInline(); }
+    WorkerPool& pool;
+    std::deque<std::unique_ptr<WorkerJob>> jobs;
+    uint64_t ready_turn = 0;  // not before this turn of the loop
+  };
+
+  bool WantsThread();
+  void StartThread();
+  void RunInline(std::unique_ptr<WorkerJob> job);
+  void WorkerMain();
+  void HandBack(std::unique_ptr<WorkerJob> job);
+  void HandBackInline();
+
   Kernel& kernel_;
   EventLoop& loop_;
-  unsigned threads_max_;
+  const unsigned threads_max_;
+
+  // Loop thread.
   std::vector<Thread> threads_;
   uint64_t outstanding_ = 0;
   uint64_t inline_runs_ = 0;
+  bool stopped_ = false;
+  InlineDone inline_done_{*this};
+
+  std::unique_ptr<SharedWord> done_count_;  // written under mutex_: how many are in done_
+
+  std::unique_ptr<Mutex> mutex_;  // guards what follows
+  std::unique_ptr<CondVar> work_;
+  std::deque<std::unique_ptr<WorkerJob>> queue_;
+  std::vector<std::unique_ptr<WorkerJob>> done_;  // in the order of completion
+  size_t idle_ = 0;                               // workers that wait for work
+  bool stop_ = false;
 };
 
 }  // namespace pollux
