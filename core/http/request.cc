@@ -73,6 +73,7 @@ class HeadParser final : public beast::http::basic_parser<true> {
  public:
   explicit HeadParser(Request& request) : request_(request) {
     header_limit(static_cast<std::uint32_t>(-1));  // the scanner has limited it
+    body_limit(boost::none);                       // BodySkipper does
   }
 
   std::optional<Refusal> ParseHead(std::string_view head) {
