@@ -1,7 +1,9 @@
 """Files that know where each of their bytes belongs.
 
 Every aligned 8 bytes hold the file's number and their own position (in units of 8 bytes), so that
-a wrong byte on the wire tells where it came from: another offset, another file, or nowhere.
+a wrong byte on the wire tells where it came from: another offset, another file, or nowhere. The
+word is scrambled, reversibly, so that two places differ in nearly every byte and the share of wrong
+bytes means something.
 """
 
 import hashlib
@@ -14,11 +16,25 @@ _POSITION_BITS = 40  # of 8-byte words: 8 TiB
 _PIECE = 8 << 20     # bytes made at a time
 
 
+# An odd multiplier (the golden ratio's) and a fold of the high half into the low: both can be undone.
+_MULTIPLIER = 0x9E3779B97F4A7C15
+_INVERSE = pow(_MULTIPLIER, -1, 1 << 64)
+
+
+def _scramble(words):
+    words = words * numpy.uint64(_MULTIPLIER)
+    return words ^ (words >> numpy.uint64(32))
+
+
+def _unscramble(word):
+    return ((word ^ (word >> 32)) * _INVERSE) % (1 << 64)
+
+
 def pattern(file_id, offset, length):
     """`length` bytes of file `file_id`, from `offset`."""
     first, last = offset // WORD, (offset + length + WORD - 1) // WORD
     base = file_id << _POSITION_BITS
-    words = numpy.arange(base + first, base + last, dtype="<u8")
+    words = _scramble(numpy.arange(base + first, base + last, dtype="<u8"))
     skip = offset - first * WORD
     return words.tobytes()[skip:skip + length]
 
@@ -75,19 +91,20 @@ def first_difference(left, right):
     return low
 
 
-def describe(received, index, expected_source=None):
-    """Where the bytes around `index` of the buffer come from. Any alignment is tried, since a
-    shifted answer keeps the pattern but not its place."""
+def describe(received, index, expected=None):
+    """Where the bytes around `index` of the buffer come from; `expected` is the (file, position)
+    they should be. Any alignment is tried: a shifted answer keeps the pattern, not its place."""
     starts = [*range(index, max(-1, index - WORD), -1), *range(index + 1, index + WORD)]
     for start in starts:
         if start + 2 * WORD > len(received):
             continue
-        word = int.from_bytes(received[start:start + WORD], "little")
-        following = int.from_bytes(received[start + WORD:start + 2 * WORD], "little")
+        word, following = (_unscramble(int.from_bytes(received[at:at + WORD], "little"))
+                           for at in (start, start + WORD))
         source = (word & ((1 << _POSITION_BITS) - 1)) * WORD + (index - start)
+        file_id = word >> _POSITION_BITS
         # Past the wrong byte the pattern may be right again: that explains nothing.
-        if word >> _POSITION_BITS and following == word + 1 and source != expected_source:
-            return f"byte {source} of file {word >> _POSITION_BITS}"
+        if file_id and following == word + 1 and (file_id, source) != expected:
+            return f"byte {source} of file {file_id}"
     sample = bytes(received[index:index + 16])
     if not any(sample):
         run = len(received) - index - len(received[index:].lstrip(b"\0"))
@@ -104,7 +121,7 @@ def explain_difference(received, expected, file_id, offset):
                                 != numpy.frombuffer(expected, "u1", both))
     share = f"; {wrong} of {len(received)} bytes are wrong"
     raise WrongBytes(f"offset {offset + index} of file {file_id} holds "
-                     f"{describe(received, index, offset + index)}{share}")
+                     f"{describe(received, index, (file_id, offset + index))}{share}")
 
 
 class Checker:

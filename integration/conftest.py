@@ -1,0 +1,124 @@
+"""Fixtures: files to serve, and servers that are stopped and judged at the end of each test."""
+
+import contextlib
+import os
+import resource
+import shutil
+import tempfile
+
+import pytest
+
+import servers
+from data import PatternFile
+from warden import warden
+
+
+def pytest_configure(config):
+    # The clients of a thousand connections live in this process.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    del soft, config
+
+
+def pytest_report_header(config):
+    del config
+    built = "there" if servers.available("pollux") else "NOT BUILT"
+    return (f"pollux: {servers.build_folder()} ({built}), "
+            f"sanitizer: {servers.sanitizer() or 'none'}, scratch: {servers.scratch_folder()}")
+
+
+class Files:
+    """A folder of PatternFiles, made when first asked for."""
+
+    def __init__(self, root):
+        self.root = root
+        self._next_id = 1
+        self._known = {}
+
+    def new(self, size, name=None):
+        file_id, self._next_id = self._next_id, self._next_id + 1
+        return PatternFile(os.path.join(self.root, name or f"f{file_id}-{size}"), file_id, size)
+
+    def get(self, size, copy=0):
+        """The copy-th file of that size: the same one each time. Not to be changed."""
+        if (size, copy) not in self._known:
+            self._known[size, copy] = self.new(size)
+        return self._known[size, copy]
+
+
+@contextlib.contextmanager
+def _folder():
+    path = tempfile.mkdtemp(prefix="root-", dir=servers.scratch_folder())
+    os.chmod(path, 0o755)
+    warden.guard_folder(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        warden.forget_folder(path)
+
+
+@pytest.fixture(scope="session")
+def files():
+    """Files that all tests share; a test that changes a file uses `own_files`."""
+    with _folder() as path:
+        yield Files(path)
+
+
+@pytest.fixture
+def own_files():
+    with _folder() as path:
+        yield Files(path)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    setattr(item, "report_" + report.when, report)
+    if report.failed:
+        for server in getattr(item, "servers", []):
+            report.sections.append((f"{server.name} on port {server.port}", "\n".join(
+                [" ".join(getattr(server, "arguments", [])), *server.output[-10:],
+                 server.stderr()[-8000:]])))
+
+
+class Starter:
+    """Starts servers for one test; after a test that passed each must also end well."""
+
+    def __init__(self, item):
+        self._item = item
+        item.servers = []
+
+    def __call__(self, root, **flags):
+        return self.start(servers.PolluxServer(root, **flags))
+
+    def start(self, server):
+        self._item.servers.append(server)
+        return server.start()
+
+    def finish(self, failed):
+        try:
+            for server in self._item.servers:
+                if not failed and server.folder and os.path.isdir(server.folder):
+                    server.stop()
+        finally:
+            for server in self._item.servers:
+                server.kill()
+
+
+@pytest.fixture
+def pollux(request):
+    """pollux(root, backend="auto", ...) -> a running PolluxServer."""
+    starter = Starter(request.node)
+    yield starter
+    report = getattr(request.node, "report_call", None)
+    starter.finish(failed=report is None or report.failed)
+
+
+def pytest_collection_modifyitems(items):
+    # Ratios need the machine for themselves: under xdist all such tests go to one worker, and
+    # ci/test runs them in a phase of their own.
+    for item in items:
+        if item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group("alone"))

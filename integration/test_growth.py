@@ -1,0 +1,79 @@
+"""Ten thousand requests leave nothing behind: no descriptor, no shared memory, no memory."""
+
+import pytest
+
+import gauges
+import servers
+from cache import make_cold
+from client import Connection, fetch, request
+from data import Checker
+from matrix import SOUND, every
+
+CHUNK = 64 * 1024
+KIB = 1 << 10
+
+
+def work(server, several, requests):
+    """A mixture of everything cheap: connections kept and thrown away, whole files and ranges, cold
+    and cached, HEADs, errors, resets. `requests` in all."""
+    done = 0
+    while done < requests:
+        with Connection(server.port) as connection:
+            for number in range(40):
+                file = several[(done + number) % len(several)]
+                offset = (done * 37 + number * 4001) % (file.size - 1)
+                length = min(2000 + number * 50, file.size - offset)
+                connection.ask("/" + file.name, range=(offset, offset + length - 1))
+                connection.read_checked(Checker(file, offset, length))
+            connection.send(request("/missing") + request("/" + several[0].name, method="HEAD"))
+            assert connection.read_answer().status == 404
+            connection.read_answer("HEAD")
+        with Connection(server.port) as connection:
+            connection.ask("/" + several[done % len(several)].name)
+            connection.read_checked(Checker(several[done % len(several)]))
+            connection.ask("/" + several[0].name)
+            connection.reset()
+        fetch(server.port, "/missing", method="BREW")
+        done += 45
+        if done % 450 == 0:
+            make_cold(*(file.path for file in several))
+
+
+def holdings(server):
+    gauges.wait_idle(server)
+    kinds = sorted(link.split(":")[0] for link in server.descriptors())
+    return kinds, server.shm_bytes(), server.threads(), server.memory()
+
+
+@pytest.mark.parametrize("way", every(ways=[SOUND[0]]) + every(["linux-aio-sendfile", "auto"],
+                                                               [SOUND[2]]))
+def test_nothing_grows_over_10000_requests(pollux, files, way):
+    server = pollux(files.root, chunk="64K", buffer_budget="1M", **way)
+    several = [files.get(2 * CHUNK + 1, copy) for copy in range(8)]
+    work(server, several, 2000)  # every pool, cache and thread has its size now
+    kinds, shm, threads, memory = holdings(server)
+    work(server, several, 10_000)
+    kinds_after, shm_after, threads_after, memory_after = holdings(server)
+    assert kinds_after == kinds
+    assert shm_after <= max(shm, 1 << 20), "more shared memory than the budget"
+    assert threads_after <= max(threads, 40)
+    if not servers.sanitizer():  # theirs is a quarantine, and grows
+        grown = memory_after["Pss_Anon"] - memory["Pss_Anon"]
+        print(f"anonymous memory {memory['Pss_Anon'] // KIB} KiB, grown by {grown // KIB} KiB; "
+              f"shared {shm // KIB} -> {shm_after // KIB} KiB; {threads_after} threads")
+        # Ten bytes a request would show.
+        assert grown <= 100 * KIB + 300 * KIB * (threads_after - threads)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("way", every(["linux-aio-sendfile", "auto", "threads-sendfile"],
+                                      [SOUND[0]]))
+def test_no_descriptor_grows_over_1000_requests(pollux, files, way):
+    server = pollux(files.root, chunk="64K", buffer_budget="1M", **way)
+    several = [files.get(2 * CHUNK + 1, copy) for copy in range(8)]
+    work(server, several, 500)
+    kinds, *_ = holdings(server)
+    work(server, several, 1000)
+    kinds_after, shm, *_ = holdings(server)
+    assert kinds_after == kinds
+    assert shm <= 1 << 20

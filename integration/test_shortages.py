@@ -1,0 +1,222 @@
+"""Resources that run out: descriptors, AIO contexts, shared memory, direct I/O."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+
+import gauges
+import servers
+from cache import make_cold
+from client import ClosedEarly, Connection, fetch, fetch_checked
+from data import Checker
+from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
+from swarm import Download, Swarm
+
+MIB = 1 << 20
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+
+
+def descriptors_up_to(server, count):
+    while len(server.descriptors()) < count:
+        assert server.alive()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("way", SOUND, ids="-".join)
+def test_out_of_descriptors_it_waits_without_spinning_and_recovers(pollux, files, way):
+    limit = 80
+    server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (limit, limit)},
+                    **flags("auto", way))
+    file = files.get(65537)
+    served = Connection(server.port)
+    served.ask("/" + file.name)
+    served.read_checked(Checker(file))
+    crowd = [Connection(server.port) for _ in range(2 * limit)]
+    descriptors_up_to(server, limit)
+    # One second of shortage: a loop that spins burns all of it.
+    before = server.cpu_seconds()
+    time.sleep(1)
+    burnt = server.cpu_seconds() - before
+    assert burnt < (0.2 if not servers.sanitizer() else 0.5), f"{burnt:.2f} s of CPU in 1 s"
+    # Those who are in get answers, files or an honest 503 when none can be opened.
+    served.ask("/" + file.name)
+    answer = served.read_answer()
+    assert answer.status in (200, 503)
+    if answer.status == 200:
+        file.check(answer.body)
+    for connection in crowd:
+        connection.close()
+    # A newcomer waits in the backlog at most until the next try.
+    fetch_checked(server.port, file)
+    served.close()
+    metrics = gauges.wait_idle(server)
+    assert metrics.value("pollux_accept_shortages_total") >= 1
+
+
+@pytest.mark.quick
+def test_out_of_descriptors_nothing_is_left_half_closed(pollux, files):
+    limit = 80
+    server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (limit, limit)})
+    fetch(server.port, "/missing")
+    crowd = [Connection(server.port) for _ in range(2 * limit)]
+    descriptors_up_to(server, limit)
+    for connection in crowd:
+        connection.close()
+    gauges.wait_idle(server)
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        states = [line.split()[3] for line in table
+                  if line.split()[1].endswith(f":{server.port:04X}")]
+    assert "08" not in states, "CLOSE_WAIT: the peer closed and the server never did"
+
+
+# Everything up to fs.aio-max-nr, in small contexts so that nothing is left over; says how many it
+# got, and gives them back when its standard input ends. Needs nothing but Python and libaio's
+# system calls, and dies with its parent.
+_HOLDER = r"""
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+def setup(count):
+    context = ctypes.c_ulong(0)
+    return libc.syscall(206, ctypes.c_uint(count), ctypes.byref(context)) == 0
+size, held = 1 << 16, 0
+while size:
+    if setup(size): held += 1
+    else: size //= 2
+print(held, flush=True)
+sys.stdin.read()
+"""
+
+
+class AioContextsUsedUp:
+    def __enter__(self):
+        self._process = subprocess.Popen([sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE)
+        assert int(self._process.stdout.readline()) > 0
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="io_setup's number is x86-64's")
+@pytest.mark.parametrize("backend", AIO_BACKENDS)
+def test_without_aio_contexts_it_names_the_sysctl_and_serves(pollux, files, backend):
+    file = files.get(2 * MIB + 1)
+    make_cold(file.path)
+    with AioContextsUsedUp():
+        server = pollux(files.root, backend=backend, chunk="64K")
+    fetch_checked(server.port, file)
+    assert "aio-max-nr" in server.stderr()
+    fetch_checked(server.port, file, offset=4097, length=70_001)
+    metrics = server.metrics()
+    assert metrics.value("pollux_reads_submitted_total") == 0
+
+
+def in_mount_namespace(script):
+    """A wrapper for Server: a private mount namespace, `script` in it, then the server. The mounts
+    go when the server does."""
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
+            script + '\nexec "$@"', "sh"]
+
+
+@needs_root
+@pytest.mark.quick
+@pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
+def test_a_file_system_without_direct_io(pollux, own_files, way):
+    """ramfs refuses O_DIRECT (open: EINVAL). The files are served all the same."""
+    file = own_files.new(2 * MIB + 1)
+    mount = os.path.join(own_files.root, "mount")
+    os.mkdir(mount)
+    server = pollux(mount, chunk="64K", wrapper=in_mount_namespace(
+        f"mount -t ramfs none {mount}; cp {file.path} {mount}/"), **way)
+    for _ in range(2):
+        fetch_checked(server.port, file)
+    fetch_checked(server.port, file, offset=65535, length=131_075)
+
+
+@needs_root
+@pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
+def test_files_on_tmpfs(pollux, own_files, way):
+    file = own_files.new(2 * MIB + 1)
+    mount = os.path.join(own_files.root, "mount")
+    os.mkdir(mount)
+    server = pollux(mount, chunk="64K", wrapper=in_mount_namespace(
+        f"mount -t tmpfs none {mount}; cp {file.path} {mount}/"), **way)
+    for _ in range(2):
+        fetch_checked(server.port, file)
+    fetch_checked(server.port, file, offset=65535, length=131_075)
+
+
+@needs_root
+@pytest.mark.quick
+@pytest.mark.parametrize("retire", ["punch", "fresh"])
+def test_a_full_dev_shm(pollux, own_files, retire):
+    """Chunks on a tmpfs that holds three of them: a read into a page that cannot be had comes back
+    as -EFAULT (or a store would be SIGBUS). No wrong byte, no crash, and the next request works."""
+    shm = os.path.join(own_files.root, "shm")
+    os.mkdir(shm)
+    several = [own_files.new(4 * MIB + 1) for _ in range(4)]
+    make_cold(*(file.path for file in several))
+    server = pollux(own_files.root, backend="linux-aio-sendfile", retire=retire, chunk="64K",
+                    shm_dir=shm, wrapper=in_mount_namespace(
+                        f"mount -t tmpfs -o size=192k none {shm}"))
+    with Swarm([Download(server.port, file, may_end_early=True) for file in several]) as swarm:
+        swarm.run()
+    assert server.alive()
+    for file in several:
+        with Swarm([Download(server.port, file, may_end_early=True)]) as swarm:
+            swarm.run()
+    gauges.wait_idle(server)
+    assert fetch(server.port, "/missing").status == 404
+
+
+@needs_root
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_small_dev_shm_of_a_container_is_enough(pollux, own_files, backend):
+    """64 MB of /dev/shm, Docker's default, and a budget far beyond it: nothing is cut short,
+    since chunks are memfds unless told otherwise."""
+    several = [own_files.new(8 * MIB + 1) for _ in range(4)]
+    make_cold(*(file.path for file in several))
+    server = pollux(own_files.root, backend=backend, wrapper=in_mount_namespace(
+        "mount -t tmpfs -o size=1m none /dev/shm"))
+    with Swarm([Download(server.port, file) for file in several * 2]) as swarm:
+        swarm.run()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("backend", AIO_BACKENDS)
+def test_one_iocb_and_two_chunks_are_enough(pollux, files, backend):
+    """The smallest tables there are: everything queues, nothing is refused or sent wrongly."""
+    server = pollux(files.root, backend=backend, chunk="4K", buffer_budget="8K", aio_depth=1)
+    several = [files.get(300_001, copy) for copy in range(4)]
+    make_cold(*(file.path for file in several))
+    with Swarm([Download(server.port, file) for file in several * 4]) as swarm:
+        swarm.run()
+    metrics = gauges.wait_idle(server)
+    assert metrics.value("pollux_chunk_bytes_max") <= 8192
+    gauges.no_stalls(metrics)
+
+
+@pytest.mark.quick
+def test_no_memory_for_more_threads(pollux, own_files, files):
+    """RLIMIT_NPROC counts per user: nobody has none of its own here, and may have one thread."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for --user")
+    file = files.get(65537)
+    make_cold(file.path)
+    server = pollux(files.root, user="nobody", coordination="masked",
+                    backend="linux-aio-sendfile", limits={resource.RLIMIT_NPROC: (1, 1)})
+    try:
+        fetch_checked(server.port, file)
+    except (ClosedEarly, AssertionError) as error:
+        assert "503" in str(error) or isinstance(error, ClosedEarly)
+    assert fetch(server.port, "/missing").status in (404, 503)
+    assert server.alive()
