@@ -78,6 +78,8 @@ class Connection:
         try:
             if receive_buffer is not None:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            # Two small sends in a row must not wait for the server's delayed ACK.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.socket.settimeout(timeout)
             self.socket.connect((host, port))
         except BaseException:
