@@ -1,0 +1,202 @@
+#include "core/server/static_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/http/date.h"
+#include "core/http/preconditions.h"
+#include "core/http/range.h"
+#include "core/http/response.h"
+#include "core/http/target.h"
+
+namespace pollux {
+namespace {
+
+using http::Method;
+using http::ResponseHead;
+
+ResponseHead StartHead(int status, const ResponseContext& context) {
+  ResponseHead head(status);
+  head.Add("Date", context.date);
+  if (!context.keep_alive) {
+    head.Add("Connection", "close");
+  } else if (context.version_minor == 0) {
+    head.Add("Connection", "keep-alive");
+  }
+  return head;
+}
+
+// `content_length` may be left out: 204 and 304 have no content by definition.
+Response FinishInMemory(int status, ResponseHead head, std::string_view body,
+                        const ResponseContext& context) {
+  Response response;
+  response.status = status;
+  response.bytes = std::move(head).Finish();
+  response.head_bytes = response.bytes.size();
+  if (!context.head_only) response.bytes += body;
+  return response;
+}
+
+const char* DetailOf(int status) {
+  switch (status) {
+    case 403:
+      return "This may not be read.";
+    case 404:
+      return "There is nothing of this name.";
+    case 503:
+      return "The server is short of resources; try again.";
+    default:
+      return "The server could not read this.";
+  }
+}
+
+}  // namespace
+
+Response ErrorResponse(int status, std::string_view detail, const ResponseContext& context,
+                       std::string_view extra_name, std::string_view extra_value) {
+  const std::string body = http::ErrorBody(status, detail);
+  ResponseHead head = StartHead(status, context);
+  if (!extra_name.empty()) head.Add(extra_name, extra_value);
+  head.Add("Content-Type", "text/html; charset=utf-8");
+  head.Add("Content-Length", body.size());
+  return FinishInMemory(status, std::move(head), body, context);
+}
+
+Response TextResponse(std::string_view content_type, std::string_view body,
+                      const ResponseContext& context) {
+  ResponseHead head = StartHead(200, context);
+  head.Add("Content-Type", content_type);
+  head.Add("Content-Length", body.size());
+  head.Add("Cache-Control", "no-store");
+  return FinishInMemory(200, std::move(head), body, context);
+}
+
+std::optional<Response> StaticFiles::WithoutFile(const http::Request& request,
+                                                 const ResponseContext& context) {
+  switch (request.method) {
+    case Method::kGet:
+    case Method::kHead:
+      return std::nullopt;
+    case Method::kOptions: {
+      ResponseHead head = StartHead(204, context);
+      head.Add("Allow", kAllow);
+      return FinishInMemory(204, std::move(head), "", context);
+    }
+    case Method::kOtherKnown:
+      return ErrorResponse(405, "Files can be read here, nothing else.", context, "Allow", kAllow);
+    case Method::kUnknown:
+      break;
+  }
+  return ErrorResponse(501, "This method is not known here.", context);
+}
+
+OpenStep StaticFiles::PathToOpen(std::string_view request_path) {
+  request_path.remove_prefix(std::min(request_path.find_first_not_of('/'), request_path.size()));
+  if (!request_path.empty() && request_path.back() != '/') {
+    return {Attempt::kPath, std::string(request_path)};
+  }
+  return {Attempt::kIndex, std::string(request_path) + std::string(kIndexFile)};
+}
+
+int StaticFiles::StatusForOpenError(int code) {
+  switch (code) {
+    case ENOENT:        // no such name
+    case ENOTDIR:       // a file used as a folder
+    case ENAMETOOLONG:  // no file system has such a name
+      return 404;
+    case EACCES:  // not readable for this user
+    case EPERM:   // openat2 itself is forbidden (a sandbox): nothing is served
+    case ELOOP:   // too many symbolic links, or a magic link
+    case EXDEV:   // a path that leaves the root
+    case ENXIO:   // a FIFO without a writer, a socket, a device without a driver
+    case ENODEV:
+      return 403;
+    case EMFILE:  // descriptors or memory run out: a later request may do better
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:  // openat2: the path changed under the walk, again and again
+      return 503;
+    default:  // EIO and what openat2(2) does not list
+      return 500;
+  }
+}
+
+std::variant<Response, OpenStep> StaticFiles::AfterOpen(
+    const http::Request& request, const OpenStep& tried,
+    const Result<std::shared_ptr<OpenFile>>& opened, const ResponseContext& context) const {
+  if (!opened) {
+    const int code = opened.error().code;
+    if (tried.attempt == Attempt::kIndex && code == ENOENT) {
+      // Without an index file the answer depends on whether there is a folder at all.
+      std::string folder = tried.path.substr(0, tried.path.size() - kIndexFile.size());
+      return OpenStep{Attempt::kFolder, folder.empty() ? "." : std::move(folder)};
+    }
+    const int status = StatusForOpenError(code);
+    return ErrorResponse(status, DetailOf(status), context);
+  }
+  const std::shared_ptr<OpenFile>& file = *opened;
+  if (tried.attempt == Attempt::kFolder) {
+    return ErrorResponse(403, "This folder has no index file.", context);
+  }
+  if (S_ISDIR(file->mode) && tried.attempt == Attempt::kPath) {
+    std::string location = http::EncodePath(request.path + "/");
+    if (!request.query.empty()) location += "?" + request.query;
+    return ErrorResponse(301, "This is a folder; its name ends in a slash.", context, "Location",
+                         location);
+  }
+  if (!S_ISREG(file->mode)) return ErrorResponse(403, "This is no regular file.", context);
+  return ServeFile(request, file, tried.path, context);
+}
+
+Response StaticFiles::ServeFile(const http::Request& request, std::shared_ptr<OpenFile> file,
+                                std::string_view path, const ResponseContext& context) const {
+  const uint64_t size = file->size();
+  const std::string etag = http::MakeEtag(size, file->key.mtime_ns, file->key.inode);
+  // RFC 9110 §8.8.2.1: never later than Date.
+  const int64_t modified = std::min(file->mtime_s, context.now);
+  const std::string last_modified = http::FormatDate(modified);
+
+  const http::PreconditionResult condition =
+      http::EvaluatePreconditions(request, {etag, modified}, context.now);
+  if (condition.kind == http::PreconditionResult::Kind::kFailed) {
+    return ErrorResponse(412, "The file is not the one that was asked for.", context);
+  }
+  if (condition.kind == http::PreconditionResult::Kind::kNotModified) {
+    ResponseHead head = StartHead(304, context);
+    head.Add("Last-Modified", last_modified);
+    head.Add("ETag", etag);
+    return FinishInMemory(304, std::move(head), "", context);
+  }
+  http::RangeResult range;
+  if (condition.range_applies) range = http::ParseRange(*request.range, size, kRangesMax);
+  if (range.kind == http::RangeResult::Kind::kUnsatisfiable) {
+    return ErrorResponse(416, "The file ends before this range.", context, "Content-Range",
+                         "bytes */" + std::to_string(size));
+  }
+  // Several ranges that do not make one are answered with the whole file, as RFC 9110 §14.2 allows.
+  const bool partial = range.kind == http::RangeResult::Kind::kRanges && range.ranges.size() == 1;
+
+  Response response;
+  response.status = partial ? 206 : 200;
+  response.offset = partial ? range.ranges[0].offset : 0;
+  response.length = partial ? range.ranges[0].length : size;
+
+  ResponseHead head = StartHead(response.status, context);
+  head.Add("Content-Type", mime_types_.TypeOf(path));
+  head.Add("Content-Length", response.length);
+  if (partial) head.Add("Content-Range", http::ContentRange(range.ranges[0], size));
+  head.Add("Accept-Ranges", "bytes");
+  head.Add("Last-Modified", last_modified);
+  head.Add("ETag", etag);
+  response.bytes = std::move(head).Finish();
+  response.head_bytes = response.bytes.size();
+  if (!context.head_only && response.length > 0) {
+    response.file = std::move(file);
+  } else {
+    response.offset = response.length = 0;
+  }
+  return response;
+}
+
+}  // namespace pollux

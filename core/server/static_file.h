@@ -1,0 +1,89 @@
+// What a request for a file is answered with: decisions only, no system calls.
+//
+//   path        -> PathToOpen: what FileOpener is to try
+//   its result  -> AfterOpen: a whole response, or the next path to try (index.html, the folder)
+//
+// Sources: RFC 9110 §§8.8, 13, 14, 15; RFC 9112 §9.3 for Connection.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/aio/open_file.h"
+#include "core/http/mime.h"
+#include "core/http/request.h"
+
+namespace pollux {
+
+inline constexpr std::string_view kIndexFile = "index.html";
+// Ranges a request may name before Range is ignored as a whole (CVE-2011-3192).
+inline constexpr size_t kRangesMax = 16;
+
+// A response as the connection sends it: `bytes`, then `length` bytes of `file` from `offset`.
+struct Response {
+  int status = 200;
+  std::string bytes;               // the head, and a body that is in memory
+  uint64_t head_bytes = 0;         // of `bytes`
+  std::shared_ptr<OpenFile> file;  // null: all is in `bytes`
+  uint64_t offset = 0;             // bytes
+  uint64_t length = 0;             // bytes
+};
+
+// What every head carries that the file does not decide.
+struct ResponseContext {
+  int64_t now = 0;         // seconds since the epoch
+  std::string_view date;   // the same, as a Date value
+  bool keep_alive = true;  // else "Connection: close"
+  int version_minor = 1;   // to HTTP/1.0, keeping alive is said aloud
+  bool head_only = false;  // HEAD: the same head, no content
+};
+
+// Which of the paths that a request stands for was opened.
+enum class Attempt { kPath, kIndex, kFolder };
+
+struct OpenStep {
+  Attempt attempt = Attempt::kPath;
+  std::string path;  // relative to the root
+};
+
+// GET, HEAD and OPTIONS; for Allow.
+inline constexpr std::string_view kAllow = "GET, HEAD, OPTIONS";
+
+class StaticFiles {
+ public:
+  explicit StaticFiles(http::MimeTypes mime_types) : mime_types_(std::move(mime_types)) {}
+
+  // Answers that need no file: OPTIONS, 405, 501. Nothing for GET and HEAD.
+  static std::optional<Response> WithoutFile(const http::Request& request,
+                                             const ResponseContext& context);
+
+  // A path that ends in a slash means its index file.
+  static OpenStep PathToOpen(std::string_view request_path);
+
+  std::variant<Response, OpenStep> AfterOpen(const http::Request& request, const OpenStep& tried,
+                                             const Result<std::shared_ptr<OpenFile>>& opened,
+                                             const ResponseContext& context) const;
+
+  // 404 for ENOENT, and so on; 500 for what openat2(2) does not list.
+  static int StatusForOpenError(int code);
+
+ private:
+  Response ServeFile(const http::Request& request, std::shared_ptr<OpenFile> file,
+                     std::string_view path, const ResponseContext& context) const;
+
+  http::MimeTypes mime_types_;
+};
+
+// A short page for `status`. `detail` is shown, escaped; `extra_*` is one more field, if named.
+Response ErrorResponse(int status, std::string_view detail, const ResponseContext& context,
+                       std::string_view extra_name = "", std::string_view extra_value = "");
+
+// A body from memory (metrics).
+Response TextResponse(std::string_view content_type, std::string_view body,
+                      const ResponseContext& context);
+
+}  // namespace pollux
