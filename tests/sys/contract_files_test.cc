@@ -1,0 +1,236 @@
+// Contract: files, memory files, and what sendfile(2) leaves behind in a socket's queue.
+//
+// The reuse cases are the data path's reason for retiring chunks: a socket's queue holds references
+// to pages, not copies, until the far end has consumed the bytes.
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "tests/sys/kernel_world.h"
+
+namespace pollux {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kRound = 64 * 1024;
+
+class FileContractTest : public ContractTest {
+ protected:
+  Fd OpenFile(size_t size) {
+    const std::string path = world_->MakeFile(size);
+    return {kernel_, kernel_.openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0).value()};
+  }
+};
+
+TEST_P(FileContractTest, PreadIsShortAtTheEndAndZeroBehindIt) {
+  InWorld([&] {
+    Fd file = OpenFile(100);
+    char buffer[64];
+    EXPECT_EQ(kernel_.pread(file.get(), buffer, 64, 80).value(), 20u);
+    EXPECT_EQ(std::string(buffer, 20), FileBytes(80, 20));
+    EXPECT_EQ(kernel_.pread(file.get(), buffer, 64, 100).value(), 0u);
+  });
+}
+
+TEST_P(FileContractTest, StatSeesTheSizeThroughTheDescriptor) {
+  InWorld([&] {
+    Fd file = OpenFile(12'345);
+    struct stat info {};
+    ASSERT_TRUE(kernel_.fstat(file.get(), &info));
+    EXPECT_EQ(info.st_size, 12'345);
+    EXPECT_TRUE(S_ISREG(info.st_mode));
+    struct statx extended {};
+    ASSERT_TRUE(kernel_.statx(file.get(), "", AT_EMPTY_PATH, STATX_SIZE, &extended));
+    EXPECT_EQ(extended.stx_size, 12'345u);
+  });
+}
+
+TEST_P(FileContractTest, NowaitReadOfCachedPagesSucceeds) {
+  InWorld([&] {
+    Fd file = OpenFile(kPage);
+    char buffer[kPage];
+    ASSERT_EQ(kernel_.pread(file.get(), buffer, kPage, 0).value(), kPage);  // now cached
+    iovec part{buffer, 100};
+    EXPECT_EQ(kernel_.preadv2(file.get(), &part, 1, 50, RWF_NOWAIT).value(), 100u);
+    EXPECT_EQ(std::string(buffer, 100), FileBytes(50, 100));
+  });
+}
+
+TEST_P(FileContractTest, MissingFileIsEnoentAndClosedDescriptorEbadf) {
+  InWorld([&] {
+    const std::string path = world_->MakeFile(1);
+    EXPECT_EQ(kernel_.openat(AT_FDCWD, (path + "x").c_str(), O_RDONLY, 0).error().code, ENOENT);
+    const int fd = kernel_.openat(AT_FDCWD, path.c_str(), O_RDONLY, 0).value();
+    ASSERT_TRUE(kernel_.close(fd));
+    EXPECT_EQ(kernel_.close(fd).error().code, EBADF);
+  });
+}
+
+TEST_P(FileContractTest, ResolveBeneathRefusesToLeaveTheFolder) {
+  InWorld([&] {
+    const std::string path = world_->MakeFile(10);
+    const std::string folder = path.substr(0, path.rfind('/'));
+    Fd root(kernel_,
+            kernel_.openat(AT_FDCWD, folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0).value());
+    open_how how{};
+    how.flags = O_RDONLY | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+    const std::string name = path.substr(folder.size() + 1);
+    Fd inside(kernel_, kernel_.openat2(root.get(), name.c_str(), how).value());
+    EXPECT_TRUE(inside.valid());
+    EXPECT_EQ(kernel_.openat2(root.get(), "../x", how).error().code, EXDEV);
+    EXPECT_EQ(kernel_.openat2(root.get(), path.c_str(), how).error().code, EXDEV);
+  });
+}
+
+// --- sendfile(2)
+
+TEST_P(FileContractTest, SendfileAdvancesItsOffsetAndStopsAtTheEnd) {
+  InWorld([&] {
+    Fd file = OpenFile(kPage + 100);
+    Connection connection = Connect();
+    off_t offset = 200;
+    EXPECT_EQ(kernel_.sendfile(connection.fd.get(), file.get(), &offset, 10 * kPage).value(),
+              kPage - 100);
+    EXPECT_EQ(offset, static_cast<off_t>(kPage + 100));
+    EXPECT_EQ(kernel_.sendfile(connection.fd.get(), file.get(), &offset, 10 * kPage).value(), 0u);
+    EXPECT_EQ(connection.peer->Receive(kPage - 100), FileBytes(200, kPage - 100));
+  });
+}
+
+TEST_P(FileContractTest, SendfileIntoAFullSocketIsShortAndThenEagain) {
+  InWorld([&] {
+    constexpr size_t kSize = 64 << 20;
+    Fd file = OpenFile(kSize);
+    Connection connection = Connect();
+    off_t offset = 0;
+    Result<size_t> sent = 0;
+    do {
+      sent = kernel_.sendfile(connection.fd.get(), file.get(), &offset, kSize);
+    } while (sent && *sent > 0);
+    ASSERT_FALSE(sent) << "a socket that takes 64 MiB from a peer that does not read";
+    EXPECT_EQ(sent.error().code, EAGAIN);
+    EXPECT_GT(offset, 0);
+    EXPECT_EQ(connection.peer->Receive(1000), FileBytes(0, 1000));
+  });
+}
+
+TEST_P(FileContractTest, SendfileOfAnUnalignedOffsetFromADirectDescriptorIsEinval) {
+  InWorld([&] {
+    Fd file = OpenDirect(4 * kPage);
+    if (!file.valid()) GTEST_SKIP() << "the file system of the build tree has no O_DIRECT";
+    Connection connection = Connect();
+    off_t offset = 1;
+    Result<size_t> sent = kernel_.sendfile(connection.fd.get(), file.get(), &offset, kPage);
+    ASSERT_FALSE(sent);
+    EXPECT_EQ(sent.error().code, EINVAL);
+  });
+}
+
+// --- Memory files, and pages that a socket's queue refers to
+
+class ChunkContractTest : public ContractTest {
+ protected:
+  static constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+  // A memory file of one round, mapped with small pages and filled with `c`.
+  void MakeChunk(char c) {
+    file_ = Fd(kernel_, kernel_.memfd_create("chunk", MFD_CLOEXEC).value());
+    ASSERT_TRUE(kernel_.ftruncate(file_.get(), kRound));
+    memory_ = Mapping(
+        kernel_,
+        kernel_.mmap(nullptr, kRound, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0).value(),
+        kRound);
+    // EINVAL where the kernel was built without huge pages, which is as good.
+    Status advised = kernel_.madvise(memory_.data(), kRound, MADV_NOHUGEPAGE);
+    ASSERT_TRUE(advised || advised.error().code == EINVAL);
+    Fill(c);
+  }
+  void Fill(char c) { std::fill_n(memory_.data(), kRound, c); }
+  void Send(Connection& connection) {
+    off_t offset = 0;
+    ASSERT_EQ(kernel_.sendfile(connection.fd.get(), file_.get(), &offset, kRound).value(), kRound);
+  }
+
+  Fd file_;
+  Mapping memory_;
+};
+
+TEST_P(ChunkContractTest, PunchedHoleReadsAsZeroAndKeepsTheSize) {
+  InWorld([&] {
+    MakeChunk('A');
+    ASSERT_TRUE(kernel_.fallocate(file_.get(), kPunch, 0, kPage));
+    struct stat info {};
+    ASSERT_TRUE(kernel_.fstat(file_.get(), &info));
+    EXPECT_EQ(info.st_size, static_cast<off_t>(kRound));
+    // Before the hole is looked at: that would put a page of zeroes there.
+    EXPECT_EQ(info.st_blocks, static_cast<blkcnt_t>((kRound - kPage) / 512));
+    EXPECT_EQ(std::string(memory_.data(), 2 * kPage),
+              std::string(kPage, '\0') + std::string(kPage, 'A'));
+  });
+}
+
+// What the backend of 2006 did: the next round overwrites what the last one queued.
+TEST_P(ChunkContractTest, BufferReusedBeforeThePeerReadCorruptsWhatWasSent) {
+  InWorld([&] {
+    MakeChunk('A');
+    Connection connection = Connect();
+    Send(connection);
+    Fill('B');
+    EXPECT_EQ(connection.peer->Receive(kRound), std::string(kRound, 'B'));
+  });
+}
+
+TEST_P(ChunkContractTest, PunchingWholePagesKeepsWhatWasSent) {
+  InWorld([&] {
+    MakeChunk('A');
+    Connection connection = Connect();
+    Send(connection);
+    ASSERT_TRUE(kernel_.fallocate(file_.get(), kPunch, 0, kRound));
+    Fill('B');
+    EXPECT_EQ(connection.peer->Receive(kRound), std::string(kRound, 'A'));
+  });
+}
+
+TEST_P(ChunkContractTest, PunchingPartOfAPageZeroesItInPlace) {
+  InWorld([&] {
+    MakeChunk('A');
+    Connection connection = Connect();
+    Send(connection);
+    ASSERT_TRUE(kernel_.fallocate(file_.get(), kPunch, 0, 5000));
+    const std::string received = connection.peer->Receive(kRound);
+    // The first page was detached whole; the 904 bytes of the second were zeroed under the queue.
+    EXPECT_EQ(std::count(received.begin(), received.end(), '\0'), 904);
+    EXPECT_EQ(received.substr(0, kPage), std::string(kPage, 'A'));
+  });
+}
+
+TEST_P(ChunkContractTest, FreshFileKeepsWhatWasSentFromTheLast) {
+  InWorld([&] {
+    MakeChunk('A');
+    Connection connection = Connect();
+    Send(connection);
+    MakeChunk('B');
+    EXPECT_EQ(connection.peer->Receive(kRound), std::string(kRound, 'A'));
+  });
+}
+
+TEST_P(ChunkContractTest, SendCopiesSoThatTheBufferIsFreeAtOnce) {
+  InWorld([&] {
+    MakeChunk('A');
+    Connection connection = Connect();
+    ASSERT_EQ(kernel_.send(connection.fd.get(), memory_.data(), kRound, MSG_NOSIGNAL).value(),
+              kRound);
+    Fill('B');
+    EXPECT_EQ(connection.peer->Receive(kRound), std::string(kRound, 'A'));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Contract, FileContractTest, ::testing::ValuesIn(AllWorlds()), WorldName);
+INSTANTIATE_TEST_SUITE_P(Contract, ChunkContractTest, ::testing::ValuesIn(AllWorlds()), WorldName);
+
+}  // namespace
+}  // namespace pollux
