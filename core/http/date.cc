@@ -129,7 +129,8 @@ std::optional<int64_t> SecondsOf(const Fields& f) {
 
 // The latest year with these two digits that is not more than 50 years ahead.
 std::optional<int64_t> SecondsOfTwoDigitYear(Fields f, int64_t now) {
-  now = std::clamp(now, kFirst, kLast);
+  // However absurd the clock, the year has four digits.
+  now = std::clamp(now, kFirst + 2 * kFiftyYears, kLast - kFiftyYears);
   const int current = static_cast<int>(DateOf(now).year());
   f.year += current / 100 * 100 + 100;
   // The first of the month stands for the day, which a common year may not have.
