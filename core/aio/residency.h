@@ -5,6 +5,9 @@
 // who neither own the file nor may write it (6.14 and stable kernels since). They, and older
 // kernels, get probes: preadv2(2) of one byte with RWF_NOWAIT, which may start read-ahead where the
 // page is missing. Rejected: mincore(2), which reports everything resident to unprivileged callers.
+//
+// On overlayfs neither can tell (cachestat counts 0, RWF_NOWAIT is EOPNOTSUPP: the pages belong to
+// the file below), so that nothing there counts as cached.
 #pragma once
 
 #include <cstdint>

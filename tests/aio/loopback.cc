@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -85,7 +87,11 @@ uint64_t WrongBytes(std::span<const char> bytes, uint64_t offset, uint16_t seed)
 }
 
 TempDir::TempDir() {
-  std::string name = ::testing::TempDir() + "/pollux-XXXXXX";
+  const char* given = std::getenv("TEST_TMPDIR");
+  const auto parent = given != nullptr
+                          ? std::filesystem::path(given)
+                          : std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  std::string name = parent / "test-XXXXXX";
   Require(::mkdtemp(name.data()) != nullptr, name.c_str());
   path_ = name;
 }
@@ -105,6 +111,12 @@ PatternFile::PatternFile(const TempDir& dir, uint64_t size, uint16_t seed, const
   }
   Require(::fdatasync(fd) == 0, "fdatasync");
   ::close(fd);
+}
+
+bool PatternFile::OnDisk() const {
+  struct statfs fs {};
+  Require(::statfs(path_.c_str(), &fs) == 0, "statfs");
+  return fs.f_type != TMPFS_MAGIC && fs.f_type != OVERLAYFS_SUPER_MAGIC;
 }
 
 std::shared_ptr<OpenFile> PatternFile::Open(Kernel& kernel) const {

@@ -33,7 +33,9 @@ uint64_t WrongBytes(std::span<const char> bytes, uint64_t offset = 0, uint16_t s
 
 // --- Files.
 
-// A directory of its own under $TEST_TMPDIR or /tmp, removed with all in it.
+// A directory of its own under $TEST_TMPDIR or else beside the test program, removed with all in
+// it. Not /tmp, which is tmpfs or overlayfs in many places: neither forgets pages when asked, and
+// overlayfs cannot tell what is cached.
 class TempDir {
  public:
   TempDir();
@@ -54,6 +56,9 @@ class PatternFile {
 
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }
+
+  // False on tmpfs and overlayfs, where MakeCold has no effect or none that can be seen.
+  bool OnDisk() const;
 
   // As FileOpener would hand it out.
   std::shared_ptr<OpenFile> Open(Kernel& kernel) const;
