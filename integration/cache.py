@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import time
 import socket
 
 _NR_CACHESTAT = 451  # the same on every architecture
@@ -76,22 +77,25 @@ def _free_deferred_buffers():
             os.sched_setaffinity(0, allowed)
 
 
-def make_cold(*paths):
-    """Writes the files back, drops their pages and makes sure that they are gone."""
+def make_cold(*paths, timeout=20.0):
+    """Writes the files back, drops their pages and makes sure that they are gone. Pages that a read
+    or a read-ahead still fills, or that a socket's queue refers to, cannot be dropped: tried again
+    until the deadline."""
+    deadline = time.monotonic() + timeout
     for path in paths:
-        for _ in range(100):
+        while True:
             fd = os.open(path, os.O_RDONLY)
             try:
                 os.fdatasync(fd)
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(fd)
-            # A page that a per-CPU batch or a reader still holds survives a round.
-            if cached_pages(path) == 0:
+            left = cached_pages(path)
+            if left == 0:
                 break
-            _free_deferred_buffers()
-        else:
-            raise RuntimeError(f"{path}: {cached_pages(path)} pages do not leave the page cache")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{path}: {left} pages do not leave the page cache")
+            time.sleep(0.001)
 
 
 def make_warm(*paths):
