@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import socket
 import time
 import socket
 
@@ -77,6 +78,21 @@ def _free_deferred_buffers():
             os.sched_setaffinity(0, allowed)
 
 
+def _flush_deferred_skbs():
+    """Since Linux 5.19 a socket buffer that was consumed on another CPU is freed by the next
+    network softirq there; until then it refers to the file's pages. A datagram to oneself on each
+    CPU is that softirq."""
+    cpus = os.sched_getaffinity(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as itself:
+        itself.bind(("127.0.0.1", 0))
+        try:
+            for cpu in cpus:
+                os.sched_setaffinity(0, {cpu})
+                itself.sendto(b"x", itself.getsockname())
+        finally:
+            os.sched_setaffinity(0, cpus)
+
+
 def make_cold(*paths, timeout=20.0):
     """Writes the files back, drops their pages and makes sure that they are gone. Pages that a read
     or a read-ahead still fills, or that a socket's queue refers to, cannot be dropped: tried again
@@ -95,6 +111,7 @@ def make_cold(*paths, timeout=20.0):
                 break
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{path}: {left} pages do not leave the page cache")
+            _flush_deferred_skbs()
             time.sleep(0.001)
 
 

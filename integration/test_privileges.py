@@ -21,7 +21,7 @@ def identity(pid):
 @pytest.mark.parametrize("way", every(ways=[SOUND[0], SOUND[2]]))
 def test_files_of_root_are_served_by_nobody(pollux, own_files, way):
     server = pollux(own_files.root, user="nobody", **way)
-    readable, private = own_files.new(1_000_001), own_files.new(5000)
+    readable, private = own_files.new((5 << 20) + 1), own_files.new(5000)
     os.chmod(readable.path, 0o644)
     os.chmod(private.path, 0o600)
     make_cold(readable.path)
@@ -35,7 +35,7 @@ def test_files_of_root_are_served_by_nobody(pollux, own_files, way):
 
 def test_nothing_of_root_is_left(pollux, files):
     server = pollux(files.root, user="nobody", backend="auto", coordination="masked")
-    file = files.get(1_000_001)
+    file = files.get((5 << 20) + 1)
     make_cold(file.path)
     fetch_checked(server.port, file)  # helper and workers exist now
     nobody = pwd.getpwnam("nobody")

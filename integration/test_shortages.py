@@ -109,11 +109,11 @@ class AioContextsUsedUp:
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="io_setup's number is x86-64's")
 @pytest.mark.parametrize("backend", AIO_BACKENDS)
 def test_without_aio_contexts_it_names_the_sysctl_and_serves(pollux, files, backend):
-    file = files.get(2 * MIB + 1)
+    file = files.get(5 * MIB + 1)
     make_cold(file.path)
     with AioContextsUsedUp():
         server = pollux(files.root, backend=backend, chunk="64K")
-    fetch_checked(server.port, file)
+        fetch_checked(server.port, file)
     assert "aio-max-nr" in server.stderr()
     fetch_checked(server.port, file, offset=4097, length=70_001)
     metrics = server.metrics()
@@ -132,7 +132,7 @@ def in_mount_namespace(script):
 @pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
 def test_a_file_system_without_direct_io(pollux, own_files, way):
     """ramfs refuses O_DIRECT (open: EINVAL). The files are served all the same."""
-    file = own_files.new(2 * MIB + 1)
+    file = own_files.new(5 * MIB + 1)
     mount = os.path.join(own_files.root, "mount")
     os.mkdir(mount)
     server = pollux(mount, chunk="64K", wrapper=in_mount_namespace(
@@ -145,7 +145,7 @@ def test_a_file_system_without_direct_io(pollux, own_files, way):
 @needs_root
 @pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
 def test_files_on_tmpfs(pollux, own_files, way):
-    file = own_files.new(2 * MIB + 1)
+    file = own_files.new(5 * MIB + 1)
     mount = os.path.join(own_files.root, "mount")
     os.mkdir(mount)
     server = pollux(mount, chunk="64K", wrapper=in_mount_namespace(
@@ -196,9 +196,12 @@ def test_a_small_dev_shm_of_a_container_is_enough(pollux, own_files, backend):
 def test_one_iocb_and_two_chunks_are_enough(pollux, files, backend):
     """The smallest tables there are: everything queues, nothing is refused or sent wrongly."""
     server = pollux(files.root, backend=backend, chunk="4K", buffer_budget="8K", aio_depth=1)
-    several = [files.get(300_001, copy) for copy in range(4)]
+    several = [files.get(5 * MIB + 1, copy) for copy in range(4)]
     make_cold(*(file.path for file in several))
-    with Swarm([Download(server.port, file) for file in several * 4]) as swarm:
+    with Swarm() as swarm:
+        for number in range(16):
+            swarm.add(Download(server.port, several[number % 4], offset=number * 300_001,
+                               length=300_001))
         swarm.run()
     metrics = gauges.wait_idle(server)
     assert metrics.value("pollux_chunk_bytes_max") <= 8192

@@ -46,7 +46,7 @@ class Storm:
 @pytest.mark.parametrize("way", every(quick=QUICK))
 def test_a_storm_of_foreign_signals_during_cold_transfers(pollux, files, way):
     server = pollux(files.root, chunk="64K", **way)
-    several = [files.get(2 * MIB + 1, copy) for copy in range(4)]
+    several = [files.get(5 * MIB + 1, copy) for copy in range(4)]
     with Storm(server, [signal.SIGUSR1, signal.SIGALRM]) as storm:
         for _ in range(2):
             make_cold(*(file.path for file in several))

@@ -76,13 +76,14 @@ Server::~Server() {
 // --- Getting ready -------------------------------------------------------------------------------
 
 std::optional<std::string> Server::Prepare() {
-  // The root and the port may need rights that --user gives up.
+  // The root, the port and the log may need rights that --user gives up.
   if (auto failure = OpenRoot()) return failure;
   RaiseDescriptorLimit();
   if (auto failure = Listen()) return failure;
+  if (auto failure = BuildLoop()) return failure;
+  if (auto failure = OpenAccessLog()) return failure;
   if (auto failure = BecomeUser()) return failure;
   if (auto failure = CheckRoot()) return failure;
-  if (auto failure = BuildLoop()) return failure;
   if (auto failure = BuildServing()) return failure;
   WarnOfSpecimens();
   return std::nullopt;
@@ -178,6 +179,14 @@ std::optional<std::string> Server::BuildLoop() {
   return std::nullopt;
 }
 
+std::optional<std::string> Server::OpenAccessLog() {
+  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, config_.access_log);
+  if (Status s = access_log_->Open(); !s) {
+    return "--access-log " + config_.access_log + ": " + ToString(s.error());
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> Server::BuildServing() {
   Result<std::unique_ptr<Backend>> backend =
       MakeBackend(config_.backend, kernel_, *loop_, *workers_, log_, aio_stats_);
@@ -189,10 +198,6 @@ std::optional<std::string> Server::BuildServing() {
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get());
   files_ = std::make_unique<StaticFiles>(http::MimeTypes(ReadMimeTypes()));
   send_queue_ = std::make_unique<SendQueue>(*loop_);
-  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, config_.access_log);
-  if (Status s = access_log_->Open(); !s) {
-    return "--access-log " + config_.access_log + ": " + ToString(s.error());
-  }
   reaper_ = std::make_unique<Reaper>(*this);
   drain_timer_ = std::make_unique<Timer>([this] { OnDrainTimeout(); });
   context_.reset(new ConnectionContext{kernel_, *loop_, log_, config_, *opener_, *backend_, *files_,

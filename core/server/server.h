@@ -63,6 +63,7 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   std::optional<std::string> BecomeUser();
   std::optional<std::string> CheckRoot();
   std::optional<std::string> BuildLoop();
+  std::optional<std::string> OpenAccessLog();
   std::optional<std::string> BuildServing();
   void RaiseDescriptorLimit();
   void WarnOfSpecimens();
