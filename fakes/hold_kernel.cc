@@ -25,7 +25,9 @@ auto HoldKernel::Recorded(Point point, Call call) {
   record.last_entered = Now();
   ++record.entered;
   auto result = call();
-  record.last_returned = Now();
+  auto& slot = record.log[record.returned % kRemembered];
+  slot.time = Now();
+  slot.error = result ? 0 : result.error().code;
   ++record.returned;
   return result;
 }
@@ -59,6 +61,12 @@ Result<int> HoldKernel::ppoll(pollfd* fds, nfds_t nfds, const timespec* timeout,
   if (!Sleeps(timeout) || gettid() != loop_thread_) return call();
   Hold();
   return Recorded(Point::kLoopWait, call);
+}
+
+Result<int> HoldKernel::eventfd(unsigned initval, int flags) {
+  const auto made = ForwardingKernel::eventfd(initval, flags);
+  if (made) last_eventfd_ = *made;
+  return made;
 }
 
 Result<int> HoldKernel::io_getevents(io_context_t ctx, long min_nr, long nr, io_event* events,

@@ -37,14 +37,23 @@ class HoldKernel final : public ForwardingKernel {
   uint64_t entered(Point point) const { return at(point).entered; }
   uint64_t returned(Point point) const { return at(point).returned; }
   TimePoint last_entered(Point point) const { return Time(at(point).last_entered); }
-  TimePoint last_returned(Point point) const { return Time(at(point).last_returned); }
+  TimePoint last_returned(Point point) const { return returned_at(point, returned(point) - 1); }
   pid_t thread(Point point) const { return at(point).thread; }  // 0: nobody was there yet
+  // Of the n-th call to return, from 0: when, and its errno. The last kRemembered are known.
+  static constexpr size_t kRemembered = 64;
+  TimePoint returned_at(Point point, uint64_t n) const {
+    return Time(at(point).log[n % kRemembered].time);
+  }
+  int error_at(Point point, uint64_t n) const { return at(point).log[n % kRemembered].error; }
+  // The descriptor that eventfd(2) returned last; -1 if it was not called.
+  int last_eventfd() const { return last_eventfd_; }
 
   Result<int> epoll_pwait(int epfd, epoll_event* events, int maxevents, int timeout_ms,
                           const sigset_t* sigmask) override;
   Result<int> poll(pollfd* fds, nfds_t nfds, int timeout_ms) override;
   Result<int> ppoll(pollfd* fds, nfds_t nfds, const timespec* timeout,
                     const sigset_t* sigmask) override;
+  Result<int> eventfd(unsigned initval, int flags) override;
   Result<int> io_getevents(io_context_t ctx, long min_nr, long nr, io_event* events,
                            const timespec* timeout) override;
   Result<int> io_pgetevents(io_context_t ctx, long min_nr, long nr, io_event* events,
@@ -56,9 +65,13 @@ class HoldKernel final : public ForwardingKernel {
   struct Record {
     std::atomic<uint64_t> entered{0};
     std::atomic<uint64_t> returned{0};
-    std::atomic<int64_t> last_entered{0};   // ns on CLOCK_MONOTONIC
-    std::atomic<int64_t> last_returned{0};  // ns on CLOCK_MONOTONIC
+    std::atomic<int64_t> last_entered{0};  // ns on CLOCK_MONOTONIC
     std::atomic<pid_t> thread{0};
+    struct Return {
+      std::atomic<int64_t> time{0};  // ns on CLOCK_MONOTONIC
+      std::atomic<int> error{0};     // errno
+    };
+    std::array<Return, kRemembered> log;
   };
   static constexpr size_t kPoints = 4;
 
@@ -73,6 +86,7 @@ class HoldKernel final : public ForwardingKernel {
   const pid_t loop_thread_;
   std::function<void()> hold_;
   std::array<Record, kPoints> records_;
+  std::atomic<int> last_eventfd_{-1};
 };
 
 }  // namespace pollux

@@ -1,0 +1,104 @@
+"""The properties of the coordinations, measured by pollux-validate in one process per coordination
+and event handler; a column shows the worse of its handlers."""
+
+import json
+import os
+import subprocess
+
+import report
+import servers
+from verdict import EITHER, MUST_FAIL, MUST_HOLD, Cell, Grid, duration
+
+COORDINATIONS = {"published": ["poll"], "masked": ["epoll", "poll"], "eventfd": ["epoll", "poll"]}
+_TIMEOUT_S = 240
+
+
+class ProgramError(AssertionError):
+    """pollux-validate could not measure, or died."""
+
+
+def _run(coordination, handler, path, effort):
+    command = [os.path.join(servers.build_folder(), "pollux-validate"),
+               "--coordination", coordination, "--event-handler", handler, "--file", path,
+               "--seconds", str(effort.read_seconds), "--rounds", str(effort.rounds),
+               "--stalling-rounds", str(effort.stalling_rounds)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        raise ProgramError(f"{' '.join(command)}: exit status {done.returncode}: "
+                           f"{done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def _not_shown(expected, measured):
+    """The order of events was never brought about: no verdict, so never the one that must be."""
+    return Cell(expected == MUST_FAIL, "not shown", expected, {"measured": measured})
+
+
+def _lost_wakeup(measured, expected):
+    lost = [one["lost_wakeup"] for one in measured]
+    if any(one["held"] == 0 for one in lost):
+        return _not_shown(expected, lost)
+    longest = max(one["longest_s"] for one in lost)
+    return Cell(sum(one["stalled"] for one in lost) == 0, duration(longest), expected,
+                {"measured": lost})
+
+
+def _kick(measured, expected):
+    kicks = [one["kick"] for one in measured]
+    if not any(one["has_helper"] for one in kicks):
+        return Cell(None, "no helper to kick", expected, {"measured": kicks})
+    if any(one["kicks"] == 0 for one in kicks):
+        return _not_shown(expected, kicks)
+    sent, landed = sum(one["kicks"] for one in kicks), sum(one["landed"] for one in kicks)
+    longest = max(one["longest_s"] for one in kicks)
+    return Cell(landed == sent, f"{landed} of {sent}, {duration(longest)}", expected,
+                {"measured": kicks})
+
+
+def _foreign(measured, expected):
+    signals = [one["foreign_signals"] for one in measured]
+    if any(one["interrupted"] == 0 for one in signals):
+        return _not_shown(expected, signals)
+    sent = sum(one["interrupted"] for one in signals)
+    misread = sum(one["misread"] for one in signals)
+    harm = misread + sum(one["dispatched_wrongly"] + one["late"] for one in signals)
+    longest = max(one["longest_turn_s"] for one in signals)
+    return Cell(harm == 0, f"{misread} of {sent} misread, {duration(longest)}", expected,
+                {"measured": signals})
+
+
+def _left_alone(measured, expected):
+    """Nobody holds anything: plain reads with an idle socket. `published` usually stalls here, but
+    whether it does within a few seconds is luck: the ordered rows carry its verdict."""
+    delays = [delay for one in measured for delay in one["delays"]]
+    reads, stalls = (sum(delay[name] for delay in delays) for name in ("reads", "stalls"))
+    longest = max(delay["longest_s"] for delay in delays)
+    return Cell(stalls == 0, f"{stalls} of {reads}, {duration(longest)}",
+                MUST_HOLD if expected == MUST_HOLD else EITHER)
+
+
+def measure(path, effort, progress):
+    """(Grid, delays as rows for the second table)."""
+    grid = Grid("coordination", COORDINATIONS)
+    delays = []
+    for name, handlers in COORDINATIONS.items():
+        measured = []
+        for handler in handlers:
+            progress(f"coordination {name} with {handler}")
+            measured.append(_run(name, handler, path, effort))
+            delays += [{"coordination": name, "event_handler": handler, **delay}
+                       for delay in measured[-1]["delays"]]
+        expected = MUST_FAIL if name == "published" else MUST_HOLD
+        grid.put("no lost wake-up", name, _lost_wakeup(measured, expected))
+        grid.put("the kick lands", name, _kick(measured, expected))
+        grid.put("foreign EINTR harmless", name, _foreign(measured, expected))
+        grid.put("no stall when left alone", name, _left_alone(measured, expected))
+    return grid, delays
+
+
+def delay_text(delays):
+    rows = [[f"{row['coordination']}, {row['event_handler']}", row["in_flight"], row["reads"],
+             f"{row['p50_s'] * 1e6:.0f}", f"{row['p99_s'] * 1e6:.0f}",
+             duration(row["longest_s"]), row["stalls"]] for row in delays]
+    return report.table(["from completion to dispatch, 512 KiB reads", "in flight", "reads",
+                         "p50 us", "p99 us", "longest", ">= 0.9 s"], rows)

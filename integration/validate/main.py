@@ -1,0 +1,148 @@
+"""ci/validate: the trick of 2006 judged on this machine's kernel, with real files.
+
+A verdict table (a row per property; columns by coordination, backend and --retire; each cell was
+measured here and carries its figure), then throughput and CPU by backend with cold 700 MB files.
+The specimens, `published` and `--retire reuse`, must be seen to fail; all else must hold.
+"""
+
+import argparse
+import dataclasses
+import os
+import signal
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+INTEGRATION = os.path.dirname(HERE)
+sys.path[:0] = [HERE, os.path.join(INTEGRATION, "bench"), INTEGRATION]
+
+import cold  # noqa: E402
+import contenders  # noqa: E402
+import coordinations  # noqa: E402
+import files  # noqa: E402
+import leaks  # noqa: E402
+import load  # noqa: E402
+import report  # noqa: E402
+import sending  # noqa: E402
+import servers  # noqa: E402
+import turns  # noqa: E402
+from verdict import Grid  # noqa: E402
+
+
+@dataclasses.dataclass
+class Effort:
+    read_seconds: float   # of reading by each coordination, handler and depth
+    rounds: int           # of each ordered measurement of a coordination
+    stalling_rounds: int  # the same for `published`, where each takes a second
+    big_files: int        # of 700 MB each
+    counts: tuple         # of connections, in the throughput table
+    throughput_rounds: int
+
+
+FULL = Effort(3.0, 50, 3, 4, (1, 4), 1)
+QUICK = Effort(1.0, 10, 2, 1, (1,), 1)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="ci/validate", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true",
+                        help="shorter measurements and one 700 MB file: the same verdicts")
+    parser.add_argument("--json", metavar="FILE",
+                        default=os.path.join(servers.REPOSITORY, "out", "validate.json"),
+                        help="where the figures go (default: out/validate.json)")
+    return parser.parse_args(arguments)
+
+
+def check_programs():
+    for name in ("pollux", "pollux-faulty", "pollux-validate"):
+        path = os.path.join(servers.build_folder(), name)
+        if not os.access(path, os.X_OK):
+            raise files.UsageError(f"{path} is not built (ci/build release)")
+
+
+def judge_sending(folder, big, progress):
+    """Two grids: by backend and by --retire."""
+    by_backend = Grid("backend", sending.BACKENDS)
+    by_retire = Grid("retire", sending.RETIRES)
+    chunk = sending.late_chunk_bytes()
+    late = folder.add("late", 900, sending.CHUNKS * chunk + 1)
+    plain = folder.add("plain", 901, (2 << 20) + 1)
+    for retire in sending.RETIRES:
+        progress(f"late readers, --retire {retire}")
+        by_retire.put("bytes exact, late reader", retire,
+                      sending.late_reader_cell(folder.path, "linux-aio-sendfile", late, chunk,
+                                               retire))
+    with turns.ColdFolders(folder) as cold_folders:
+        if cold_folders.path is None:
+            progress("no mounts here: longest loop turn without cold opens")
+        for number, backend in enumerate(sending.BACKENDS):
+            progress(f"backend {backend}: bytes, loop turns, leaks")
+            by_backend.put("bytes exact, late reader", backend,
+                           sending.late_reader_cell(folder.path, backend, late, chunk))
+            by_backend.put("no unread byte sent", backend,
+                           sending.unread_cell(folder, backend, plain, 910 + number))
+            by_backend.put("longest loop turn", backend,
+                           turns.cell(backend, folder.path, big, cold_folders))
+            by_backend.put("nothing leaked", backend, leaks.cell(folder.path, backend, plain))
+    return by_backend, by_retire
+
+
+def throughput(folder, big, effort, progress):
+    field = [contenders.pollux(backend) for backend in sending.BACKENDS]
+    for name, peer in contenders.PEERS.items():
+        if servers.available(name):
+            field.append(peer)
+        else:
+            progress(f"{name} is not installed: left out")
+    counts = [count for count in effort.counts if count <= len(big)]
+    measured = cold.measure_rounds(field, folder.path, big, counts, effort.throughput_rounds,
+                                   progress)
+    return cold.rows_of(field, counts, measured)
+
+
+def measure(effort, progress):
+    check_programs()
+    with files.Folder("validate") as folder:
+        big = folder.add_big(effort.big_files, progress)
+        by_coordination, delays = coordinations.measure(big[0].path, effort, progress)
+        by_backend, by_retire = judge_sending(folder, big, progress)
+        rows = throughput(folder, big, effort, progress)
+    return [by_coordination, by_backend, by_retire], delays, rows
+
+
+def main():
+    # SIGTERM ends like Ctrl-C: through the clean-up of every with.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = parse(sys.argv[1:])
+    try:
+        progress = report.Progress()
+        grids, delays, rows = measure(QUICK if options.quick else FULL, progress)
+        wrong = [line for grid in grids for line in grid.unexpected()]
+        facts = report.facts(servers.scratch_folder())
+        report.write_json(options.json, {
+            "facts": facts, "quick": options.quick, "ok": not wrong, "unexpected": wrong,
+            "verdicts": [grid.as_json() for grid in grids],
+            "delays": delays, "cold": {"file_bytes": files.BIG_BYTES, "results": rows}})
+        progress("done")
+    except (files.UsageError, OSError) as error:
+        print(f"ci/validate: {error}", file=sys.stderr)
+        return 2
+    except (AssertionError, RuntimeError) as error:  # ServerError, LoadError, NotShown, ...
+        print(f"ci/validate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ci/validate: interrupted", file=sys.stderr)
+        return 130
+    print(report.facts_line(facts))
+    for part in [*(grid.text() for grid in grids), coordinations.delay_text(delays),
+                 cold.text({"results": rows})]:
+        print(f"\n{part}")
+    print("\n`published` and `reuse` are specimens of 2006 and must fail.")
+    for line in wrong:
+        print(f"NOT AS IT MUST BE: {line}")
+    print(f"{'not ' if wrong else ''}as it must be. JSON: {os.path.relpath(options.json)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
