@@ -148,6 +148,7 @@ void Connection::OnFdevent(uint32_t revents) {
     if ((revents & POLLOUT) != 0) context_.send_queue.Add(*this);
     return;
   }
+  if (queued()) return;  // pipelined requests had their share; the queue goes on with them
   Drive(kInlineBodyBytes);
 }
 

@@ -1,0 +1,88 @@
+// The running kernel, steered: time goes on when the test says so, and chosen calls fail or come up
+// short. Counts what the tests ask about.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/sys/linux_kernel.h"
+#include "fakes/forwarding_kernel.h"
+
+namespace pollux {
+
+class SteeredKernel : public ForwardingKernel {
+ public:
+  SteeredKernel() : ForwardingKernel(linux_) {}
+
+  // What the next calls of one kind return instead of being made.
+  struct Call {
+    std::deque<int> errors;       // one errno a call; 0 lets it through
+    uint64_t count = 0;           // calls so far, failed ones included
+    size_t bytes_max = SIZE_MAX;  // shorter counts from now on
+  };
+  Call accept4_calls, recv_calls, send_calls, write_calls, shutdown_calls, epoll_ctl_calls;
+  std::optional<int> outq;             // what SIOCOUTQ says; nothing: the truth
+  std::map<int, std::string> written;  // by descriptor 1 and 2, which are kept from the terminal
+
+  void Advance(Nanoseconds time) { ahead_ += time; }
+
+  timespec clock_gettime(clockid_t clock) override {
+    timespec now = ForwardingKernel::clock_gettime(clock);
+    if (clock != CLOCK_MONOTONIC) return now;
+    const int64_t ns = now.tv_sec * 1'000'000'000 + now.tv_nsec + ahead_.count();
+    return {ns / 1'000'000'000, ns % 1'000'000'000};
+  }
+  Result<int> accept4(int fd, sockaddr* addr, socklen_t* len, int flags) override {
+    if (const int code = Next(accept4_calls)) return Err(code, "accept4");
+    return ForwardingKernel::accept4(fd, addr, len, flags);
+  }
+  Result<size_t> recv(int fd, void* buf, size_t len, int flags) override {
+    if (const int code = Next(recv_calls)) return Err(code, "recv");
+    return ForwardingKernel::recv(fd, buf, std::min(len, recv_calls.bytes_max), flags);
+  }
+  Result<size_t> send(int fd, const void* buf, size_t len, int flags) override {
+    if (const int code = Next(send_calls)) return Err(code, "send");
+    return ForwardingKernel::send(fd, buf, std::min(len, send_calls.bytes_max), flags);
+  }
+  Result<size_t> write(int fd, const void* buf, size_t count) override {
+    if (fd == 1 || fd == 2) {
+      if (const int code = Next(write_calls)) return Err(code, "write");
+      const size_t taken = std::min(count, write_calls.bytes_max);
+      written[fd].append(static_cast<const char*>(buf), taken);
+      return taken;
+    }
+    return ForwardingKernel::write(fd, buf, count);
+  }
+  Status shutdown(int fd, int how) override {
+    if (const int code = Next(shutdown_calls)) return Err(code, "shutdown");
+    return ForwardingKernel::shutdown(fd, how);
+  }
+  Status epoll_ctl(int epfd, int op, int fd, epoll_event* event) override {
+    if (const int code = Next(epoll_ctl_calls)) return Err(code, "epoll_ctl");
+    return ForwardingKernel::epoll_ctl(epfd, op, fd, event);
+  }
+  Result<int> ioctl_outq(int fd) override {
+    if (outq) return *outq;
+    return ForwardingKernel::ioctl_outq(fd);
+  }
+
+ private:
+  static int Next(Call& call) {
+    ++call.count;
+    if (call.errors.empty()) return 0;
+    const int code = call.errors.front();
+    call.errors.pop_front();
+    return code;
+  }
+
+  LinuxKernel linux_;
+  Nanoseconds ahead_{0};
+};
+
+}  // namespace pollux
