@@ -35,15 +35,26 @@ class CopyMemory final : public ChunkMemory {
   char* base_;
 };
 
+// EINTR of open(2), ftruncate(2) and fallocate(2): a signal came first, nothing was done.
+template <typename Call>
+auto UnlessInterrupted(Call call) {
+  for (;;) {
+    auto result = call();
+    if (result || result.error().code != EINTR) return result;
+  }
+}
+
 // A new file for chunks: memfd, or unlinked in a directory.
 Result<Fd> NewShmFile(Kernel& kernel, const std::string& shm_dir, uint64_t bytes) {
-  auto fd = OwnFd(kernel, shm_dir.empty() ? kernel.memfd_create("pollux-chunks", MFD_CLOEXEC)
-                                          : kernel.openat(AT_FDCWD, shm_dir.c_str(),
-                                                          O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  auto fd = OwnFd(kernel, UnlessInterrupted([&] {
+                    return shm_dir.empty() ? kernel.memfd_create("pollux-chunks", MFD_CLOEXEC)
+                                           : kernel.openat(AT_FDCWD, shm_dir.c_str(),
+                                                           O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+                  }));
   if (!fd) return fd;
-  if (auto sized = kernel.ftruncate(fd->get(), static_cast<off_t>(bytes)); !sized) {
-    return Err(sized.error());
-  }
+  auto sized =
+      UnlessInterrupted([&] { return kernel.ftruncate(fd->get(), static_cast<off_t>(bytes)); });
+  if (!sized) return Err(sized.error());
   return fd;
 }
 
@@ -78,14 +89,11 @@ class ArenaMemory final : public ChunkMemory {
   Status Retire(Chunk& chunk) override {
     if (!punch_) return {};
     chunk.warm = false;
-    for (;;) {
-      auto punched =
-          kernel_.fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                            static_cast<off_t>(chunk.shm_offset), static_cast<off_t>(chunk_bytes_));
-      // EINTR: a signal came first and nothing was punched for sure: again.
-      if (!punched && punched.error().code == EINTR) continue;
-      return punched;
-    }
+    return UnlessInterrupted([&] {
+      return kernel_.fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               static_cast<off_t>(chunk.shm_offset),
+                               static_cast<off_t>(chunk_bytes_));
+    });
   }
   bool by_reference() const override { return true; }
 
