@@ -32,6 +32,8 @@ Result<Chunk*> ChunkPool::Take() {
     chunk->index = static_cast<uint32_t>(chunks_.size() - 1);
     --untouched_;
     free_.push_back(chunk);
+  } else if (size() == 0) {
+    return Err(ENOMEM, "chunk budget");  // all are lost: none will ever be free
   } else {
     return Err(ENOBUFS, "chunk budget");
   }

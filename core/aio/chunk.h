@@ -63,8 +63,8 @@ class ChunkPool {
             AioStats& stats);
   ~ChunkPool();
 
-  // A free chunk, now `reading` and with memory. ENOBUFS if all are in use; else what providing the
-  // memory met.
+  // A free chunk, now `reading` and with memory. ENOBUFS if all are in use: one will be freed.
+  // ENOMEM if all are lost, else what providing the memory met.
   Result<Chunk*> Take();
   void SetReady(Chunk& chunk);  // its read delivered every byte
   void SetFailed(Chunk& chunk, Error error);
