@@ -17,7 +17,7 @@ constexpr int kBisectionsMax = 8;
 // Beyond the first one. They go in order and stop at the first miss, so that at most one place of a
 // cold file sees read-ahead.
 constexpr uint64_t kProbesMax = 8;
-static_assert(1 + kBisectionsMax + 1 + kProbesMax <= Residency::kCallsMax);
+static_assert(1 + kBisectionsMax + 1 + 1 + kProbesMax <= Residency::kCallsMax);
 
 uint64_t PagesIn(uint64_t offset, uint64_t end) {
   return (AlignUp(end, kPageBytes) - AlignDown(offset, kPageBytes)) / kPageBytes;
@@ -29,7 +29,12 @@ uint64_t Residency::CachedPrefix(const OpenFile& file, uint64_t offset, uint64_t
   if (length == 0) return 0;
   if (!cachestat_missing_) {
     const auto counted = ByCachestat(file.fd.get(), offset, length);
-    if (counted) return *counted;
+    if (counted) {
+      // Reads fill pages in order: if the last one is filled, so are those before it, most likely.
+      const bool filling =
+          *counted != 0 && ProbeByte(file.fd.get(), offset + *counted - 1) == Probe::kNotReady;
+      return filling ? ByProbes(file.fd.get(), offset, *counted) : *counted;
+    }
   }
   return ByProbes(file.fd.get(), offset, length);
 }
@@ -65,17 +70,25 @@ std::optional<uint64_t> Residency::ByCachestat(int fd, uint64_t offset, uint64_t
   return cached_to - offset;
 }
 
+Residency::Probe Residency::ProbeByte(int fd, uint64_t at) {
+  char byte;
+  const iovec iov{&byte, 1};
+  const auto got = kernel_.preadv2(fd, &iov, 1, static_cast<off_t>(at), RWF_NOWAIT);
+  if (got) return *got == 1 ? Probe::kReady : Probe::kNotReady;  // 0: past the end of the file
+  // EOPNOTSUPP: this file system cannot tell.
+  if (got.error().code == EOPNOTSUPP) return Probe::kCannotTell;
+  // EAGAIN: missing, or still under read. Anything else will be met, and reported, by whoever
+  // reads.
+  return Probe::kNotReady;
+}
+
 uint64_t Residency::ByProbes(int fd, uint64_t offset, uint64_t length) {
   const uint64_t end = offset + length;
   const uint64_t stride = AlignUp((length + kProbesMax - 1) / kProbesMax, kPageBytes);
   uint64_t cached_to = offset;
   for (uint64_t at = offset;; at = std::min(at + stride, end - 1)) {
-    char byte;
-    const iovec iov{&byte, 1};
-    const auto got = kernel_.preadv2(fd, &iov, 1, static_cast<off_t>(at), RWF_NOWAIT);
-    // EAGAIN: not cached. EOPNOTSUPP: this file system cannot tell, so nothing counts as cached. 0:
-    // past the end. Anything else will be met, and reported, by whoever reads.
-    if (!got || *got == 0) break;
+    // What cannot be told counts as not cached.
+    if (ProbeByte(fd, at) != Probe::kReady) break;
     if (at == end - 1) return length;
     // Between two hits the pages are taken to be there; beyond the last one only its own page is.
     cached_to = std::min(AlignDown(at, kPageBytes) + kPageBytes, end);
