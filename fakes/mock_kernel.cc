@@ -72,3 +72,6 @@ void MockKernel::DelegateTo(Kernel& kernel) {
 }
 
 }  // namespace pollux
+
+template class testing::NiceMock<pollux::MockKernel>;
+template class testing::StrictMock<pollux::MockKernel>;

@@ -112,3 +112,8 @@ class MockKernel : public Kernel {
 };
 
 }  // namespace pollux
+
+// Their tables of virtual functions would drag all the mockers into every test again: instantiated
+// once, in mock_kernel.cc.
+extern template class testing::NiceMock<pollux::MockKernel>;
+extern template class testing::StrictMock<pollux::MockKernel>;
