@@ -19,7 +19,7 @@ struct Parts {
   Kernel& kernel;
   std::unique_ptr<ReadEngine> engine;
   std::unique_ptr<Backend> fallback;
-  std::unique_ptr<Residency> residency;  // null: never look
+  std::optional<AutoSending> automatic;
   AioStats& stats;
 };
 
@@ -115,11 +115,11 @@ Result<Transfer::Outcome> AioTransfer::Pump(uint64_t bytes_max) {
 
 // One step by the page cache if `auto` finds the next bytes there, else one from the chunks.
 Result<AioTransfer::Step> AioTransfer::PumpCached(uint64_t* budget) {
-  if (parts_.residency == nullptr || !window_.empty()) return PumpChunk(budget);
-  const uint64_t cached = parts_.residency->CachedPrefix(
+  if (!parts_.automatic || !window_.empty()) return PumpChunk(budget);
+  const uint64_t cached = parts_.automatic->residency->CachedPrefix(
       *request_.file, position_, std::min(end_ - position_, kResidencyWindow));
   if (cached == 0) {
-    if (request_.file->size() < kPopulateBelow) return HandOver();
+    if (request_.file->size() < parts_.automatic->populate_below) return HandOver();
     return PumpChunk(budget);
   }
   const SendStep step = SendfileStep(parts_.kernel, request_.socket->get(), request_.file->fd.get(),
@@ -183,8 +183,8 @@ void AioTransfer::ReadAhead() {
   const bool alone = window <= ReadEngine::kWindowMin;
   if (!alone && window_.size() > window / 2) return;
   while (window_.size() < window && requested_ < end_) {
-    if (parts_.residency != nullptr &&
-        parts_.residency->CachedPrefix(*request_.file, requested_, 1) != 0) {
+    if (parts_.automatic &&
+        parts_.automatic->residency->CachedPrefix(*request_.file, requested_, 1) != 0) {
       return;  // cached from here on: seen to when its turn comes
     }
     // ENOBUFS: then less far ahead. Other errors come back when the chunk is really needed.
@@ -291,9 +291,9 @@ void AioTransfer::OnTurn() {
 
 std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
                                         std::unique_ptr<Backend> fallback,
-                                        std::unique_ptr<Residency> residency, AioStats& stats) {
+                                        std::optional<AutoSending> automatic, AioStats\& stats) {
   return std::make_unique<AioBackend>(
-      Parts{kernel, std::move(engine), std::move(fallback), std::move(residency), stats});
+      Parts{kernel, std::move(engine), std::move(fallback), std::move(automatic), stats});
 }
 
 }  // namespace pollux

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "core/aio/backend.h"
 #include "core/aio/read_engine.h"
@@ -9,15 +10,22 @@
 
 namespace pollux {
 
+// Cold files below this go through the page cache even where cold reads are direct: what is asked
+// for often should be hot the next time.
+inline constexpr uint64_t kPopulateBelowBytes = 4_MiB;
+
+// With it the backend is `auto`: looks before it sends, and sends cached pages by plain sendfile().
+struct AutoSending {
+  std::unique_ptr<Residency> residency;
+  // Cold files smaller than this are sent by `fallback`, through the page cache.
+  uint64_t populate_below = kPopulateBelowBytes;
+};
+
 // `fallback` sends what cannot be read directly: files on file systems without direct I/O, and
-// whatever is left of a transfer when chunk memory cannot be had. With `residency` this is `auto`:
-// cached pages go out by plain sendfile(), and cold files below kPopulateBelow through the page
-// cache, by `fallback`, so that what is asked for often is hot the next time.
+// whatever is left of a transfer when chunk memory cannot be had.
 // Stop the worker pool before destroying it; every Transfer must be gone.
 std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
                                         std::unique_ptr<Backend> fallback,
-                                        std::unique_ptr<Residency> residency, AioStats& stats);
-
-inline constexpr uint64_t kPopulateBelow = 4_MiB;
+                                        std::optional<AutoSending> automatic, AioStats& stats);
 
 }  // namespace pollux

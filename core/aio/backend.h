@@ -5,7 +5,8 @@
 //   linux-aio-sendfile  direct reads into a memfd, sendfile() from there. 2006's, made sound.
 //   linux-aio-write     direct reads into reused buffers, sent with a copy.
 //   threads-sendfile    sendfile() on a pool of threads, as today's servers do.
-//   auto                cached pages by plain sendfile, cold ones by linux-aio-write.
+//   auto                cached pages by plain sendfile; cold ones by threads-sendfile where the
+//                       kernel reads far ahead by itself (read_ahead.h), else by linux-aio-write.
 //
 // Threads: loop thread only.
 #pragma once

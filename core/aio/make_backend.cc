@@ -1,8 +1,10 @@
 #include <cerrno>
+#include <limits>
 
 #include "core/aio/aio_backend.h"
 #include "core/aio/backend.h"
 #include "core/aio/chunk_memory.h"
+#include "core/aio/read_ahead.h"
 #include "core/aio/sendfile_backend.h"
 #include "core/aio/threads_backend.h"
 #include "core/aio/writev_backend.h"
@@ -33,6 +35,16 @@ void WarnNoAio(Logger& log, const Error& error) {
            remedy);
 }
 
+AutoSending ChooseSending(const BackendOptions& options, Kernel& kernel, Logger& log) {
+  AutoSending automatic{.residency = std::make_unique<Residency>(kernel)};
+  const uint64_t read_ahead = DeviceReadAhead(kernel, options.root_fd);
+  const bool deep = read_ahead >= kDeepReadAheadBytes;
+  if (deep) automatic.populate_below = std::numeric_limits<uint64_t>::max();
+  log.Info("auto: the device reads ahead {} KiB; cold files are read {}", read_ahead / 1024,
+           deep ? "through the page cache, by threads" : "directly, by AIO");
+  return automatic;
+}
+
 Result<std::unique_ptr<Backend>> MakeAio(const BackendOptions& options, Kernel& kernel,
                                          EventLoop& loop, WorkerPool& workers, Logger& log,
                                          AioStats& stats) {
@@ -52,14 +64,14 @@ Result<std::unique_ptr<Backend>> MakeAio(const BackendOptions& options, Kernel& 
   auto pool = std::make_unique<ChunkPool>(std::move(*memory), options.chunk_bytes, chunks, stats);
   auto engine =
       std::make_unique<ReadEngine>(loop, workers, std::move(*queue), std::move(pool), stats);
-  auto residency = options.kind == BackendKind::kAuto ? std::make_unique<Residency>(kernel)
-                                                      : std::unique_ptr<Residency>();
+  std::optional<AutoSending> automatic;
+  if (options.kind == BackendKind::kAuto) automatic = ChooseSending(options, kernel, log);
   if (ByReference(options.kind) && options.retire == Retire::kReuse) {
     log.Warn(
         "--retire reuse is the specimen of 2006: it overwrites pages that sockets still hold "
         "and corrupts what late readers get. Not for use");
   }
-  return MakeAioBackend(kernel, std::move(engine), std::move(threads), std::move(residency), stats);
+  return MakeAioBackend(kernel, std::move(engine), std::move(threads), std::move(automatic), stats);
 }
 
 }  // namespace

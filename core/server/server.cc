@@ -188,8 +188,10 @@ std::optional<std::string> Server::OpenAccessLog() {
 }
 
 std::optional<std::string> Server::BuildServing() {
+  BackendOptions options = config_.backend;
+  options.root_fd = root_.get();
   Result<std::unique_ptr<Backend>> backend =
-      MakeBackend(config_.backend, kernel_, *loop_, *workers_, log_, aio_stats_);
+      MakeBackend(options, kernel_, *loop_, *workers_, log_, aio_stats_);
   if (!backend) {
     return std::string("--backend ") + ToString(config_.backend.kind) + ": " +
            ToString(backend.error());
