@@ -291,7 +291,7 @@ void AioTransfer::OnTurn() {
 
 std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
                                         std::unique_ptr<Backend> fallback,
-                                        std::optional<AutoSending> automatic, AioStats\& stats) {
+                                        std::optional<AutoSending> automatic, AioStats& stats) {
   return std::make_unique<AioBackend>(
       Parts{kernel, std::move(engine), std::move(fallback), std::move(automatic), stats});
 }
