@@ -33,9 +33,9 @@ bool HelperSleeps(HoldKernel& kernel) {
 // `sleep`: the number of the helper's sleep that was seen going on before the kick.
 void Judge(HoldKernel& kernel, uint64_t sleep, KickLands& result) {
   if (kernel.returned(Point::kHelperWait) <= sleep) Die("the helper never woke up");
-  const TimePoint kicked = kernel.last_returned(Point::kKickToHelper);
+  const TimePoint kicked = kernel.last_entered(Point::kKickToHelper);
   const TimePoint woke = kernel.returned_at(Point::kHelperWait, sleep);
-  if (woke < kernel.last_entered(Point::kKickToHelper)) return;  // by itself, before the kick
+  if (woke < kicked) return;  // by itself, before the kick
   ++result.kicks;
   result.landed += kernel.error_at(Point::kHelperWait, sleep) == EINTR;
   result.longest = std::max(result.longest, woke - kicked);

@@ -89,10 +89,10 @@ def measure(path, effort, progress):
             delays += [{"coordination": name, "event_handler": handler, **delay}
                        for delay in measured[-1]["delays"]]
         expected = MUST_FAIL if name == "published" else MUST_HOLD
-        grid.put("no lost wake-up", name, _lost_wakeup(measured, expected))
-        grid.put("the kick lands", name, _kick(measured, expected))
-        grid.put("foreign EINTR harmless", name, _foreign(measured, expected))
-        grid.put("no stall when left alone", name, _left_alone(measured, expected))
+        grid.put("no lost wake-up", name, _lost_wakeup, measured, expected)
+        grid.put("the kick lands", name, _kick, measured, expected)
+        grid.put("foreign EINTR harmless", name, _foreign, measured, expected)
+        grid.put("no stall when left alone", name, _left_alone, measured, expected)
     return grid, delays
 
 

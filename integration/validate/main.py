@@ -65,25 +65,23 @@ def judge_sending(folder, big, progress):
     by_backend = Grid("backend", sending.BACKENDS)
     by_retire = Grid("retire", sending.RETIRES)
     chunk = sending.late_chunk_bytes()
-    late = folder.add("late", 900, sending.CHUNKS * chunk + 1)
-    plain = folder.add("plain", 901, (2 << 20) + 1)
+    plain = folder.add("plain", 900, sending.FILE_BYTES)
     for retire in sending.RETIRES:
         progress(f"late readers, --retire {retire}")
-        by_retire.put("bytes exact, late reader", retire,
-                      sending.late_reader_cell(folder.path, "linux-aio-sendfile", late, chunk,
-                                               retire))
+        by_retire.put("bytes exact, late reader", retire, sending.late_reader_cell,
+                      folder.path, "linux-aio-sendfile", plain, chunk, retire)
     with turns.ColdFolders(folder) as cold_folders:
         if cold_folders.path is None:
             progress("no mounts here: longest loop turn without cold opens")
         for number, backend in enumerate(sending.BACKENDS):
             progress(f"backend {backend}: bytes, loop turns, leaks")
-            by_backend.put("bytes exact, late reader", backend,
-                           sending.late_reader_cell(folder.path, backend, late, chunk))
-            by_backend.put("no unread byte sent", backend,
-                           sending.unread_cell(folder, backend, plain, 910 + number))
-            by_backend.put("longest loop turn", backend,
-                           turns.cell(backend, folder.path, big, cold_folders))
-            by_backend.put("nothing leaked", backend, leaks.cell(folder.path, backend, plain))
+            by_backend.put("bytes exact, late reader", backend, sending.late_reader_cell,
+                           folder.path, backend, plain, chunk)
+            by_backend.put("no unread byte sent", backend, sending.unread_cell,
+                           folder, backend, plain, 910 + number)
+            by_backend.put("longest loop turn", backend, turns.cell,
+                           backend, folder.path, big, cold_folders)
+            by_backend.put("nothing leaked", backend, leaks.cell, folder.path, backend, plain)
     return by_backend, by_retire
 
 

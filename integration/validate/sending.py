@@ -9,15 +9,19 @@ import numpy
 import cache
 import servers
 from client import ClosedEarly, Connection
+from data import WORD
 from swarm import wait_queued
 from verdict import MUST_FAIL, MUST_HOLD, Cell, share
 
 BACKENDS = ("writev", "linux-sendfile", "linux-aio-sendfile", "linux-aio-write",
             "threads-sendfile", "auto")
 RETIRES = ("punch", "fresh", "reuse")
-_AIO = ("linux-aio-sendfile", "linux-aio-write", "auto")
+CHUNKED = ("linux-aio-sendfile", "linux-aio-write", "auto")  # cold files go through chunks
 
-CHUNKS = 24           # of a file that is read late
+# Answers are ranges of a large file: `auto` treats small files otherwise.
+FILE_BYTES = 32 << 20
+OFFSET = (1 << 20) + 8
+CHUNKS = 24           # in an answer that is read late
 _CHUNKS_AT_ONCE = 4   # the buffer budget
 _SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>; beyond net.core.rmem_max, for root
 
@@ -26,9 +30,15 @@ class NotShown(AssertionError):
     """The order of events that a cell rests on did not come about."""
 
 
-def wrong_bytes(received, file):
-    expected = numpy.frombuffer(file.bytes(0, len(received)), "u1")
-    return int(numpy.count_nonzero(numpy.frombuffer(received, "u1") != expected))
+def wrong_bytes(received, file, offset):
+    """In units of 8 bytes, which know their place: one that comes from elsewhere may have most of
+    its bytes in common with the right one."""
+    assert offset % WORD == 0
+    right = file.bytes(offset, len(received))
+    end = len(received) // WORD * WORD
+    words = numpy.frombuffer(received, "u8", end // WORD) != numpy.frombuffer(right, "u8",
+                                                                              end // WORD)
+    return WORD * int(numpy.count_nonzero(words)) + (received[end:] != right[end:])
 
 
 # --- A reader that reads late.
@@ -59,23 +69,24 @@ def late_reader(root, backend, file, chunk, retire="punch", readers=3):
     into its receive queue before it reads the first byte; by then every chunk of the server was
     used several times over."""
     wrong = total = 0
+    length = CHUNKS * chunk + 1
     with servers.PolluxServer(root, backend=backend, retire=retire, chunk=str(chunk),
                               buffer_budget=str(_CHUNKS_AT_ONCE * chunk)) as server:
         for _ in range(readers):
             cache.make_cold(file.path)  # so that auto, too, reads from disk
             with Connection(server.port) as connection:
                 _queue_room(connection)
-                connection.ask("/" + file.name)
-                wait_queued(connection, file.size)
+                connection.ask("/" + file.name, range=(OFFSET, OFFSET + length - 1))
+                wait_queued(connection, length)
                 received = connection.read_body(connection.read_head().length)
-            wrong += wrong_bytes(received, file)
+            wrong += wrong_bytes(received, file, OFFSET)
             total += len(received)
         seen = server.metrics()
-    if total != readers * file.size:
-        raise NotShown(f"{backend}: {total} bytes received of {readers * file.size}")
-    if backend in _AIO and seen.value("pollux_chunk_bytes_max") > _CHUNKS_AT_ONCE * chunk:
+    if total != readers * length:
+        raise NotShown(f"{backend}: {total} bytes received of {readers * length}")
+    if backend in CHUNKED and seen.value("pollux_chunk_bytes_max") > _CHUNKS_AT_ONCE * chunk:
         raise NotShown(f"{backend}: more chunks than its budget")
-    if backend in _AIO and seen.value("pollux_reads_completed_total") < readers * CHUNKS:
+    if backend in CHUNKED and seen.value("pollux_reads_completed_total") < readers * CHUNKS:
         raise NotShown(f"{backend}: the file was not read in chunks")
     return wrong, total
 
@@ -102,6 +113,7 @@ FAULTS = {
     "auto": _AIO_FAULTS,
 }
 _ANSWERS = 12
+_ANSWER_BYTES = (2 << 20) + 1
 _STRUCK = re.compile(r"^pollux-faulty: struck (\S+) (\d+) of (\d+)$", re.M)
 
 
@@ -125,11 +137,11 @@ def under_fault(root, backend, file, rule, complete):
         for _ in range(_ANSWERS):
             cache.make_cold(file.path)
             with Connection(server.port) as connection:
-                connection.ask("/" + file.name)
+                connection.ask("/" + file.name, range=(OFFSET, OFFSET + _ANSWER_BYTES - 1))
                 received = _read_what_comes(connection, connection.read_head().length)
             tally["answers"] += 1
-            tally["cut"] += len(received) < file.size
-            tally["wrong"] += wrong_bytes(received, file)
+            tally["cut"] += len(received) < _ANSWER_BYTES
+            tally["wrong"] += wrong_bytes(received, file, OFFSET)
             tally["bytes"] += len(received)
     tally["struck"] = sum(int(count) for _, count, _ in _STRUCK.findall(server.stderr()))
     if tally["struck"] == 0:
@@ -162,14 +174,14 @@ def under_truncation(root, backend, file):
             sent = _until_it_stops(server)
             os.truncate(file.path, (sent + file.size) // 2 // 4096 * 4096)
             received = _read_what_comes(connection, head.length)
-    return {"rule": "truncation", "wrong": wrong_bytes(received, file), "bytes": len(received),
+    return {"rule": "truncation", "wrong": wrong_bytes(received, file, 0), "bytes": len(received),
             "answers": 1, "cut": int(len(received) < file.size), "sent_before": sent}
 
 
 def unread_cell(folder, backend, file, number):
     tallies = [under_fault(folder.path, backend, file, rule, complete)
                for rule, complete in FAULTS[backend]]
-    shrinking = folder.add(f"shrinks-{backend}", number, 32 << 20)
+    shrinking = folder.add(f"shrinks-{backend}", number, FILE_BYTES)
     tallies.append(under_truncation(folder.path, backend, shrinking))
     os.remove(shrinking.path)
     wrong, cut, answers = (sum(tally[name] for tally in tallies)

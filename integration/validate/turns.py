@@ -2,7 +2,9 @@
 
 The figure is the loop's longest turn, from the server's own histogram. The verdict does not rest on
 it (a busy machine makes turns long as well) but on whether the loop's thread went to sleep inside a
-call that is not its wait: pollux-faulty, without faults, asks the kernel after each call."""
+call that is not its wait: pollux-faulty, without faults, asks the kernel after each call. A handful
+of sleeps are locks of the kernel's that another thread held; a backend that reads on the loop sleeps
+once a file or more."""
 
 import contextlib
 import ctypes
@@ -20,6 +22,7 @@ BLOCKING = ("writev", "linux-sendfile")  # they read on the loop: that is what t
 _IMAGE_BYTES = 192 << 20
 _FOLDERS, _FILES = 32, 4
 _FILE_BYTES = 200_000
+_HANDFUL = 5
 _SLEPT = re.compile(r"^pollux-faulty: slept (\S+) (\d+) of (\d+), longest (\S+) s$", re.M)
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 1 << 18
@@ -113,5 +116,5 @@ def cell(backend, root, big, cold_folders):
     parts = measure(backend, root, big, cold_folders)
     slept = sum(one["slept"] for part in parts.values() for one in part["slept"].values())
     longest = max(part["longest_turn_s"] for part in parts.values())
-    return Cell(slept == 0, f"{duration(longest)}, slept {slept}x",
+    return Cell(slept <= _HANDFUL, f"{duration(longest)}, slept {slept}x",
                 EITHER if backend in BLOCKING else MUST_HOLD, {"parts": parts})

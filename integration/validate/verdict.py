@@ -17,22 +17,30 @@ class Cell:
     figure: str
     expected: str = MUST_HOLD
     details: dict = dataclasses.field(default_factory=dict)
+    error: str = ""  # why it could not be measured: never as it must be
 
     @property
     def ok(self):
+        if self.error:
+            return False
         if self.holds is None or self.expected == EITHER:
             return True
         return self.holds == (self.expected == MUST_HOLD)
 
     def __str__(self):
+        if self.error:
+            return "not measured (!)"
         if self.holds is None:
             return self.figure
         word = HOLDS if self.holds else FAILS
         return f"{word} {self.figure}" + ("" if self.ok else " (!)")
 
+    def complaint(self):
+        return f"{self.expected}, but {self}"
+
     def as_json(self):
         return {"holds": self.holds, "figure": self.figure, "expected": self.expected,
-                "ok": self.ok, **self.details}
+                "ok": self.ok, "error": self.error, **self.details}
 
 
 class Grid:
@@ -43,13 +51,17 @@ class Grid:
         self.columns = list(columns)
         self.rows = {}  # property: {column: Cell}
 
-    def put(self, row, column, cell):
+    def put(self, row, column, measure, *arguments, **options):
+        """Measures the cell. What goes wrong in one cell does not take the table with it."""
+        try:
+            cell = measure(*arguments, **options)
+        except (AssertionError, RuntimeError, TimeoutError, KeyError, OSError) as error:
+            cell = Cell(None, "", error=f"{type(error).__name__}: {error}")
         self.rows.setdefault(row, {})[column] = cell
 
     def unexpected(self):
         """What did not come out as it must, one line each."""
-        return [f"{row}, {self.kind} {column}: {cell.expected}, but "
-                f"{HOLDS if cell.holds else FAILS} {cell.figure}"
+        return [f"{row}, {self.kind} {column}: {cell.error or cell.complaint()}"
                 for row, cells in self.rows.items()
                 for column, cell in cells.items() if not cell.ok]
 
