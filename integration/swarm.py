@@ -138,12 +138,18 @@ class Swarm:
 
 def wait_queued(connection, count, timeout=30.0):
     """Blocks until `count` bytes wait in the connection's receive queue, without reading any: poll
-    with SO_RCVLOWAT (socket(7)). Also True for a connection that has ended."""
+    with SO_RCVLOWAT (socket(7)). Also returns for a connection that has ended."""
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
     poller = select.poll()
-    poller.register(connection.socket, select.POLLIN)
+    poller.register(connection.socket, select.POLLIN | select.POLLRDHUP)
+    deadline = time.monotonic() + timeout
     try:
-        if not poller.poll(timeout * 1000):
-            raise TimeoutError(f"{connection.queued()} of {count} bytes are queued")
+        # While TCP is short of memory (net.ipv4.tcp_mem), poll answers before the mark is reached.
+        while connection.queued() < count:
+            events = poller.poll(max(0, deadline - time.monotonic()) * 1000)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{connection.queued()} of {count} bytes are queued")
+            if events and events[0][1] & (select.POLLRDHUP | select.POLLHUP | select.POLLERR):
+                return
     finally:
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)

@@ -10,7 +10,7 @@ import cache
 import servers
 from client import ClosedEarly, Connection
 from data import WORD
-from swarm import wait_queued
+from gauges import wait_until
 from verdict import MUST_FAIL, MUST_HOLD, Cell, share
 
 BACKENDS = ("writev", "linux-sendfile", "linux-aio-sendfile", "linux-aio-write",
@@ -65,9 +65,10 @@ def late_chunk_bytes():
 
 
 def late_reader(root, backend, file, chunk, retire="punch", readers=3):
-    """(wrong, all) bytes of late readers, one after the other. The client lets the whole file come
-    into its receive queue before it reads the first byte; by then every chunk of the server was
-    used several times over."""
+    """(wrong, all) bytes of late readers, one after the other. The client does not read the first
+    byte before the server's socket has accepted the last one; by then every chunk of the server was
+    used several times over. (The server's word is taken, and not the client's receive queue: while
+    TCP is short of memory, poll with SO_RCVLOWAT answers early, and part waits at the sender.)"""
     wrong = total = 0
     length = CHUNKS * chunk + 1
     with servers.PolluxServer(root, backend=backend, retire=retire, chunk=str(chunk),
@@ -77,7 +78,8 @@ def late_reader(root, backend, file, chunk, retire="punch", readers=3):
             with Connection(server.port) as connection:
                 _queue_room(connection)
                 connection.ask("/" + file.name, range=(OFFSET, OFFSET + length - 1))
-                wait_queued(connection, length)
+                wait_until(server, lambda seen: seen.value("pollux_file_bytes_sent_total")
+                           >= total + length, "every byte accepted by the socket")
                 received = connection.read_body(connection.read_head().length)
             wrong += wrong_bytes(received, file, OFFSET)
             total += len(received)
