@@ -91,7 +91,8 @@ struct BackendOptions {
   uint64_t chunk_bytes = 512 * 1024;                 // a multiple of 4 KiB
   unsigned aio_depth = 128;                          // iocbs in flight at most
   uint64_t buffer_budget_bytes = 256 * 1024 * 1024;  // chunks, all together
-  std::string shm_dir;                               // empty: memfd_create(2)
+  int root_fd = -1;     // the folder to serve, for `auto` to look at its device; need not be there
+  std::string shm_dir;  // empty: memfd_create(2)
 };
 
 // Makes the backend and all it needs. AIO that the kernel refuses (io_setup: EAGAIN when
