@@ -89,7 +89,11 @@ class Loopback {
   // The near end, non-blocking: what a Transfer sends to.
   const std::shared_ptr<Fd>& socket() const { return socket_; }
 
-  // The far end. Takes what has arrived, `max` bytes at most, without waiting; empty if there is
+  // The far end, for a loop to wait on.
+  int peer_fd() const { return peer_.get(); }
+  bool peer_ended() const { return peer_ended_; }  // ReadSome met the end of the stream, or a reset
+
+  // Takes what has arrived, `max` bytes at most, without waiting; empty if there is
   // nothing.
   std::string ReadSome(uint64_t max = ~uint64_t{0});
   // Takes exactly `length` bytes, or fewer where the stream ends; waits for them. Fails the test
@@ -108,6 +112,7 @@ class Loopback {
  private:
   std::shared_ptr<Fd> socket_;
   Fd peer_;
+  bool peer_ended_ = false;
 };
 
 }  // namespace pollux

@@ -2,6 +2,7 @@
 // IOCB_CMD_POLL on a pipe completes when the test writes a byte into it.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <libaio.h>
 #include <poll.h>
