@@ -1,0 +1,219 @@
+// The access log: what a line looks like, that no client can forge one, and when lines are written.
+#include "core/server/access_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/server/live_server.h"
+
+namespace pollux {
+namespace {
+
+using ::testing::HasSubstr;
+
+AccessRecord Record() {
+  AccessRecord record;
+  record.host = "10.0.0.7";
+  record.time = 784'111'777;
+  record.method = "GET";
+  record.target = "/a%20b?c=d";
+  record.status = 200;
+  record.body_bytes = 123;
+  record.referer = "http://x/";
+  record.user_agent = "curl/8";
+  return record;
+}
+
+TEST(AccessLineTest, IsApachesCombinedFormat) {
+  EXPECT_EQ(FormatAccessLine(Record()),
+            "10.0.0.7 - - [06/Nov/1994:08:49:37 +0000] \"GET /a%20b?c=d HTTP/1.1\" 200 123 "
+            "\"http://x/\" \"curl/8\"\n");
+}
+
+TEST(AccessLineTest, WhatIsMissingIsADash) {
+  AccessRecord record;
+  record.host = "::1";
+  record.status = 400;
+  EXPECT_EQ(FormatAccessLine(record),
+            "::1 - - [01/Jan/1970:00:00:00 +0000] \"-\" 400 - \"-\" \"-\"\n");
+}
+
+TEST(AccessLineTest, OldVersionsAreNamed) {
+  AccessRecord record = Record();
+  record.version_minor = 0;
+  EXPECT_THAT(FormatAccessLine(record), HasSubstr(" HTTP/1.0\""));
+}
+
+TEST(AccessLineTest, NoByteOfAClientBreaksALineOrAQuote) {
+  for (int byte = 0; byte < 256; ++byte) {
+    for (int field = 0; field < 4; ++field) {
+      const std::string text = std::string("x") + static_cast<char>(byte) + "y";
+      AccessRecord record = Record();
+      (field == 0   ? record.method
+       : field == 1 ? record.target
+       : field == 2 ? record.referer
+                    : record.user_agent) = text;
+      const std::string line = FormatAccessLine(record);
+      EXPECT_EQ(line.find('\n'), line.size() - 1) << byte;
+      EXPECT_EQ(std::count(line.begin(), line.end(), '"'), 6) << byte;
+      const bool plain = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "x\\x%02xy", byte);
+      EXPECT_THAT(line, HasSubstr(plain ? text : std::string(escaped)));
+    }
+  }
+}
+
+class AccessLogTest : public LiveServer {
+ protected:
+  void SetUp() override {
+    StartServer();
+    path_ = root_path_ + "/access.log";
+    file_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, path_);
+  }
+  void TearDown() override { file_log_.reset(); }
+  static std::string Contents(const std::string& path) {
+    std::stringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  }
+  AccessLog& OnStdout() { return *access_log_; }
+
+  std::string path_;
+  std::unique_ptr<AccessLog> file_log_;
+};
+
+TEST_F(AccessLogTest, LinesAreWrittenAfterASecond) {
+  OnStdout().Add(Record());
+  PassTime(std::chrono::milliseconds(900));
+  EXPECT_EQ(kernel_.written[1], "");
+  PassTime(std::chrono::milliseconds(150));
+  EXPECT_EQ(kernel_.written[1], FormatAccessLine(Record()));
+}
+
+TEST_F(AccessLogTest, AFullBufferIsWrittenAtOnce) {
+  const size_t line = FormatAccessLine(Record()).size();
+  for (size_t bytes = 0; bytes + line < AccessLog::kBufferBytes; bytes += line) {
+    OnStdout().Add(Record());
+  }
+  EXPECT_EQ(kernel_.written[1], "");
+  OnStdout().Add(Record());
+  EXPECT_GE(kernel_.written[1].size(), AccessLog::kBufferBytes);
+}
+
+TEST_F(AccessLogTest, ShortWritesLoseNothing) {
+  kernel_.write_calls.bytes_max = 7;
+  OnStdout().Add(Record());
+  OnStdout().Flush();
+  EXPECT_EQ(kernel_.written[1], FormatAccessLine(Record()));
+}
+
+TEST_F(AccessLogTest, AWriteThatFailsIsTriedAgainAndToldOnce) {
+  for (const int code : {ENOSPC, EIO, EDQUOT, EPIPE}) {
+    kernel_.written.clear();
+    kernel_.write_calls.errors = {code};
+    OnStdout().Add(Record());
+    OnStdout().Flush();
+    EXPECT_EQ(kernel_.written[1], "");
+    EXPECT_THAT(kernel_.written[2], HasSubstr(ErrnoName(code)));
+    PassTime(AccessLog::kFlushInterval + std::chrono::milliseconds(50));
+    EXPECT_EQ(kernel_.written[1], FormatAccessLine(Record())) << code;
+  }
+}
+
+TEST_F(AccessLogTest, AFullPipeIsNoNews) {
+  for (const int code : {EAGAIN, EINTR}) {
+    kernel_.written.clear();
+    kernel_.write_calls.errors = {code};
+    OnStdout().Add(Record());
+    OnStdout().Flush();
+    EXPECT_EQ(kernel_.written[2], "");
+    PassTime(AccessLog::kFlushInterval + std::chrono::milliseconds(50));
+    EXPECT_EQ(kernel_.written[1], FormatAccessLine(Record())) << code;
+  }
+}
+
+TEST_F(AccessLogTest, ALogThatCannotBeWrittenHoldsABoundedBacklog) {
+  kernel_.write_calls.errors = std::deque<int>(100'000, EAGAIN);
+  const size_t line = FormatAccessLine(Record()).size();
+  const size_t lines = 2 * AccessLog::kBacklogBytesMax / line;
+  for (size_t i = 0; i < lines; ++i) OnStdout().Add(Record());
+  EXPECT_GT(OnStdout().dropped_lines(), 0u);
+  kernel_.write_calls.errors.clear();
+  OnStdout().Flush();
+  EXPECT_EQ(kernel_.written[1].size() / line + OnStdout().dropped_lines(), lines);
+  EXPECT_LT(kernel_.written[1].size(), AccessLog::kBacklogBytesMax + line);
+}
+
+TEST_F(AccessLogTest, AfterReopenARenamedFileGetsNoMoreLines) {
+  ASSERT_TRUE(file_log_->Open());
+  file_log_->Add(Record());
+  std::filesystem::rename(path_, path_ + ".1");
+  file_log_->Reopen();  // what was buffered belongs to the old file
+  EXPECT_EQ(Contents(path_ + ".1"), FormatAccessLine(Record()));
+  file_log_->Add(Record());
+  file_log_->Flush();
+  EXPECT_EQ(Contents(path_ + ".1"), FormatAccessLine(Record()));
+  EXPECT_EQ(Contents(path_), FormatAccessLine(Record()));
+}
+
+TEST_F(AccessLogTest, AReopenThatFailsKeepsTheOldFile) {
+  ASSERT_TRUE(file_log_->Open());
+  std::filesystem::rename(path_, path_ + ".1");
+  std::filesystem::create_directory(path_);  // EISDIR
+  file_log_->Reopen();
+  EXPECT_THAT(kernel_.written[2], HasSubstr("EISDIR"));
+  file_log_->Add(Record());
+  file_log_->Flush();
+  EXPECT_EQ(Contents(path_ + ".1"), FormatAccessLine(Record()));
+}
+
+TEST_F(AccessLogTest, LinesAreAppendedAndWrittenAtTheEnd) {
+  { std::ofstream(path_) << "earlier\n"; }
+  ASSERT_TRUE(file_log_->Open());
+  file_log_->Add(Record());
+  file_log_.reset();
+  EXPECT_EQ(Contents(path_), "earlier\n" + FormatAccessLine(Record()));
+}
+
+TEST_F(AccessLogTest, AFolderIsNoLog) {
+  AccessLog log(kernel_, *loop_, log_, root_path_);
+  const Status opened = log.Open();
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, EISDIR);
+}
+
+TEST_F(AccessLogTest, AConnectionLogsWhatItSent) {
+  auto client = Connect();
+  client->Send(
+      "GET /a.txt HTTP/1.1\r\nHost: x\r\nUser-Agent: a\"b\r\nReferer: r\r\n\r\n"
+      "GET /none HTTP/1.1\r\nHost: x\r\n\r\n");
+  TurnUntilReceived(*client, "</html>");
+  OnStdout().Flush();
+  EXPECT_THAT(kernel_.written[1], HasSubstr("\"GET /a.txt HTTP/1.1\" 200 6 \"r\" \"a\\x22b\"\n"));
+  EXPECT_THAT(kernel_.written[1], HasSubstr("\"GET /none HTTP/1.1\" 404 "));
+}
+
+TEST_F(AccessLogTest, ACutAnswerIsLoggedWithTheBytesThatLeft) {
+  WriteFile("big", std::string(20'000'000, 'x'));
+  auto client = Connect(4096);
+  client->Send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  TurnUntil([&] { return !backend_.pumped.empty() && send_queue_->empty(); }, "a full socket");
+  client->Reset();
+  TurnUntil([&] { return connections_[0] == nullptr; }, "the close");
+  OnStdout().Flush();
+  unsigned long long sent = 0;
+  const size_t at = kernel_.written[1].find(" 200 ");
+  ASSERT_NE(at, std::string::npos) << kernel_.written[1];
+  ASSERT_EQ(std::sscanf(kernel_.written[1].c_str() + at, " 200 %llu", &sent), 1);
+  EXPECT_GT(sent, 0u);
+  EXPECT_LT(sent, 20'000'000u);
+}
+
+}  // namespace
+}  // namespace pollux
