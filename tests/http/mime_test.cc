@@ -47,10 +47,10 @@ TEST(MimeTypesTest, EmptyTextIsATableWithoutTypes) {
 
 // Into a response head goes only what may stand there.
 TEST(MimeTypesTest, TypesThatAreNoneAreSkipped) {
+  using namespace std::string_view_literals;
   const MimeTypes types(
-      std::string("text html\n/html html\ntext/ html\na/b/c html\n"
-                  "te\0xt/html html\ntext/h\x01tml html\ntext/(x) html\n",
-                  93));
+      "text html\n/html html\ntext/ html\na/b/c html\n"
+      "te\0xt/html html\ntext/h\x01tml html\ntext/(x) html\n"sv);
   EXPECT_EQ(types.TypeOf("f.html"), kDefault);
 }
 

@@ -48,7 +48,7 @@ TEST_P(RangeTest, IsReadAsExpected) {
 // RFC 9110 §14.1.2 and §14.2.
 INSTANTIATE_TEST_SUITE_P(
     Rows, RangeTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"First500", "bytes=0-499", 10000, "0+500"},
         Row{"Second500", "bytes=500-999", 10000, "500+500"},
         Row{"Last500", "bytes=-500", 10000, "9500+500"},
@@ -114,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(
             "0+1 2+1 4+1 6+1 8+1 10+1 12+1 14+1"},
         Row{"OverTheLimit", "bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16", 100, "whole"},
         Row{"UnsatisfiableOnesCount", "bytes=200-,200-,200-,200-,200-,200-,200-,200-,0-0", 100,
-            "whole"}),
+            "whole"}}),
     RowName);
 
 // The slow, obvious way: a bitmap of the bytes that each spec names.

@@ -2,6 +2,9 @@
 // is parsed at every split (split.h). RFC numbers: 9112 unless they say 9110.
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "core/http/request.h"
 #include "tests/http/split.h"
 
@@ -51,7 +54,7 @@ TEST_P(FramingTest, OutcomeIsTheSameAtEverySplit) {
 
 INSTANTIATE_TEST_SUITE_P(
     Lines, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"Minimal", "2.1", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0},
         Row{"OneEmptyLineBefore", "2.2", "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 0},
         Row{"EightEmptyLinesBefore", "2.2",
@@ -73,12 +76,12 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"SpaceBeforeFirstField", "2.2", "GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400},
         Row{"TabBeforeFirstField", "2.2", "GET / HTTP/1.1\r\n\tHost: a\r\n\r\n", 400},
         Row{"TlsClientHello", "2.2", Bytes("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"), 400},
-        Row{"NulFirst", "2.2", Bytes("\0GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 400}),
+        Row{"NulFirst", "2.2", Bytes("\0GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 400}}),
     RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     RequestLine, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"TwoSpacesBehindMethod", "3", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         Row{"TwoSpacesBehindTarget", "3", "GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         Row{"TabBehindMethod", "3", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
@@ -99,33 +102,34 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"MethodWithHighByte", "3.1", "GE\xc3 / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         Row{"MethodOf32Bytes", "3.1", std::string(32, 'M') + " / HTTP/1.1\r\nHost: a\r\n\r\n", 0},
         Row{"MethodOf33Bytes", "3.1", std::string(33, 'M') + " / HTTP/1.1\r\nHost: a\r\n\r\n", 501},
-        Row{"EndlessMethod", "3.1", std::string(9000, 'M'), 501}),
+        Row{"EndlessMethod", "3.1", std::string(9000, 'M'), 501}}),
     RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     Version, FramingTest,
-    testing::Values(Row{"Http10", "2.3", "GET / HTTP/1.0\r\n\r\n", 0},
-                    Row{"Http12IsServedAs11", "9110 2.5", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 0},
-                    Row{"Http19IsServedAs11", "9110 2.5", "GET / HTTP/1.9\r\nHost: a\r\n\r\n", 0},
-                    Row{"Http12NeedsHost", "3.2", "GET / HTTP/1.2\r\n\r\n", 400},
-                    Row{"Http20", "9110 15.6.6", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
-                    Row{"Http2Preface", "9110 15.6.6", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-                    Row{"Http30", "9110 15.6.6", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505},
-                    Row{"Http09", "9110 15.6.6", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505},
-                    Row{"LowerCase", "2.3", "GET / http/1.1\r\nHost: a\r\n\r\n", 400},
-                    Row{"NoMinor", "2.3", "GET / HTTP/1\r\nHost: a\r\n\r\n", 400},
-                    Row{"Http2WithoutMinor", "2.3", "GET / HTTP/2\r\nHost: a\r\n\r\n", 400},
-                    Row{"TwoDigitMinor", "2.3", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400},
-                    Row{"TwoDigitMajor", "2.3", "GET / HTTP/11.1\r\nHost: a\r\n\r\n", 400},
-                    Row{"Letters", "2.3", "GET / HTTP/a.b\r\nHost: a\r\n\r\n", 400},
-                    Row{"Comma", "2.3", "GET / HTTP/1,1\r\nHost: a\r\n\r\n", 400},
-                    Row{"OtherProtocol", "2.3", "GET / ICAP/1.1\r\nHost: a\r\n\r\n", 400},
-                    Row{"Empty", "2.3", "GET / \r\nHost: a\r\n\r\n", 400}),
+    testing::ValuesIn(std::vector<Row>{
+        Row{"Http10", "2.3", "GET / HTTP/1.0\r\n\r\n", 0},
+        Row{"Http12IsServedAs11", "9110 2.5", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 0},
+        Row{"Http19IsServedAs11", "9110 2.5", "GET / HTTP/1.9\r\nHost: a\r\n\r\n", 0},
+        Row{"Http12NeedsHost", "3.2", "GET / HTTP/1.2\r\n\r\n", 400},
+        Row{"Http20", "9110 15.6.6", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},
+        Row{"Http2Preface", "9110 15.6.6", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+        Row{"Http30", "9110 15.6.6", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505},
+        Row{"Http09", "9110 15.6.6", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505},
+        Row{"LowerCase", "2.3", "GET / http/1.1\r\nHost: a\r\n\r\n", 400},
+        Row{"NoMinor", "2.3", "GET / HTTP/1\r\nHost: a\r\n\r\n", 400},
+        Row{"Http2WithoutMinor", "2.3", "GET / HTTP/2\r\nHost: a\r\n\r\n", 400},
+        Row{"TwoDigitMinor", "2.3", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400},
+        Row{"TwoDigitMajor", "2.3", "GET / HTTP/11.1\r\nHost: a\r\n\r\n", 400},
+        Row{"Letters", "2.3", "GET / HTTP/a.b\r\nHost: a\r\n\r\n", 400},
+        Row{"Comma", "2.3", "GET / HTTP/1,1\r\nHost: a\r\n\r\n", 400},
+        Row{"OtherProtocol", "2.3", "GET / ICAP/1.1\r\nHost: a\r\n\r\n", 400},
+        Row{"Empty", "2.3", "GET / \r\nHost: a\r\n\r\n", 400}}),
     RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     Target, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"Absolute", "3.2.2", "GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", 0},
         Row{"AbsoluteEmptyPath", "3.2.2", "GET http://b HTTP/1.1\r\nHost: a\r\n\r\n", 0},
         Row{"AbsoluteUpperCaseScheme", "3.2.2", "GET HTTP://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 0},
@@ -147,12 +151,12 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"QueryOnly", "3.2.1", "GET ?x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         Row{"EscapedNul", "3.2", "GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
         Row{"BrokenEscape", "3.2", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-        Row{"BrokenEscapeInQueryIsNotDecoded", "3.2", "GET /?%zz HTTP/1.1\r\nHost: a\r\n\r\n", 0}),
+        Row{"BrokenEscapeInQueryIsNotDecoded", "3.2", "GET /?%zz HTTP/1.1\r\nHost: a\r\n\r\n", 0}}),
     RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     Host, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"Missing", "3.2", "GET / HTTP/1.1\r\n\r\n", 400},
         Row{"MissingInHttp10", "3.2", "GET / HTTP/1.0\r\n\r\n", 0},
         Row{"Repeated", "3.2", Get("Host: b\r\n"), 400},
@@ -174,38 +178,38 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"List", "3.2", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
         Row{"Slash", "3.2", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
         Row{"UserInfo", "3.2", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
-        Row{"HighByte", "3.2", "GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n", 400}),
+        Row{"HighByte", "3.2", "GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n", 400}}),
     RowName);
 
-INSTANTIATE_TEST_SUITE_P(
-    Fields, FramingTest,
-    testing::Values(Row{"SpaceBeforeColon", "5.1", Get("X : a\r\n"), 400},
-                    Row{"TabBeforeColon", "5.1", Get("X\t: a\r\n"), 400},
-                    Row{"NoColon", "5", Get("X\r\n"), 400},
-                    Row{"EmptyName", "5.1", Get(": a\r\n"), 400},
-                    Row{"NameIsNoToken", "5.1", Get("X(y): a\r\n"), 400},
-                    Row{"NameWithNul", "5.1", Get(Bytes("X\0: a\r\n")), 400},
-                    Row{"NameWithHighByte", "5.1", Get("X\xc3\xa4: a\r\n"), 400},
-                    Row{"EmptyValue", "5.1", Get("X:\r\n"), 0},
-                    Row{"BlankValue", "5.1", Get("X: \t \r\n"), 0},
-                    Row{"NoSpaceBeforeValue", "5.1", Get("X:a\r\n"), 0},
-                    Row{"TabBeforeValue", "5.1", Get("X:\ta\r\n"), 0},
-                    Row{"WhiteSpaceBehindValue", "5.1", Get("X: a \t\r\n"), 0},
-                    Row{"TabInValue", "9110 5.5", Get("X: a\tb\r\n"), 0},
-                    Row{"HighBytesInValue", "9110 5.5", Get("X: \xc3\xa4\xff\r\n"), 0},
-                    Row{"NulInValue", "9110 5.5", Get(Bytes("X: a\0b\r\n")), 400},
-                    Row{"BellInValue", "9110 5.5", Get("X: a\ab\r\n"), 400},
-                    Row{"VerticalTabInValue", "9110 5.5", Get("X: a\vb\r\n"), 400},
-                    Row{"DelInValue", "9110 5.5", Get("X: a\x7f\r\n"), 400},
-                    Row{"FoldedWithSpace", "5.2", Get("X: a\r\n b\r\n"), 400},
-                    Row{"FoldedWithTab", "5.2", Get("X: a\r\n\tb\r\n"), 400},
-                    Row{"FoldedEmpty", "5.2", Get("X: a\r\n \r\n"), 400},
-                    Row{"FoldedAtOnce", "5.2", Get("X:\r\n a\r\n"), 400}),
-    RowName);
+INSTANTIATE_TEST_SUITE_P(Fields, FramingTest,
+                         testing::ValuesIn(std::vector<Row>{
+                             Row{"SpaceBeforeColon", "5.1", Get("X : a\r\n"), 400},
+                             Row{"TabBeforeColon", "5.1", Get("X\t: a\r\n"), 400},
+                             Row{"NoColon", "5", Get("X\r\n"), 400},
+                             Row{"EmptyName", "5.1", Get(": a\r\n"), 400},
+                             Row{"NameIsNoToken", "5.1", Get("X(y): a\r\n"), 400},
+                             Row{"NameWithNul", "5.1", Get(Bytes("X\0: a\r\n")), 400},
+                             Row{"NameWithHighByte", "5.1", Get("X\xc3\xa4: a\r\n"), 400},
+                             Row{"EmptyValue", "5.1", Get("X:\r\n"), 0},
+                             Row{"BlankValue", "5.1", Get("X: \t \r\n"), 0},
+                             Row{"NoSpaceBeforeValue", "5.1", Get("X:a\r\n"), 0},
+                             Row{"TabBeforeValue", "5.1", Get("X:\ta\r\n"), 0},
+                             Row{"WhiteSpaceBehindValue", "5.1", Get("X: a \t\r\n"), 0},
+                             Row{"TabInValue", "9110 5.5", Get("X: a\tb\r\n"), 0},
+                             Row{"HighBytesInValue", "9110 5.5", Get("X: \xc3\xa4\xff\r\n"), 0},
+                             Row{"NulInValue", "9110 5.5", Get(Bytes("X: a\0b\r\n")), 400},
+                             Row{"BellInValue", "9110 5.5", Get("X: a\ab\r\n"), 400},
+                             Row{"VerticalTabInValue", "9110 5.5", Get("X: a\vb\r\n"), 400},
+                             Row{"DelInValue", "9110 5.5", Get("X: a\x7f\r\n"), 400},
+                             Row{"FoldedWithSpace", "5.2", Get("X: a\r\n b\r\n"), 400},
+                             Row{"FoldedWithTab", "5.2", Get("X: a\r\n\tb\r\n"), 400},
+                             Row{"FoldedEmpty", "5.2", Get("X: a\r\n \r\n"), 400},
+                             Row{"FoldedAtOnce", "5.2", Get("X:\r\n a\r\n"), 400}}),
+                         RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     ContentLength, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"Number", "6.3", Get("Content-Length: 5\r\n"), 0},
         Row{"Zero", "6.3", Get("Content-Length: 0\r\n"), 0},
         Row{"LeadingZeros", "6.3", Get("Content-Length: 0005\r\n"), 0},
@@ -225,12 +229,12 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"RepeatedDiffering", "6.3", Get("Content-Length: 5\r\nContent-Length: 6\r\n"), 400},
         Row{"RepeatedEqual", "6.3", Get("Content-Length: 5\r\nContent-Length: 5\r\n"), 400},
         Row{"ListOfEqual", "6.3", Get("Content-Length: 5, 5\r\n"), 400},
-        Row{"ListWithEmptyElement", "6.3", Get("Content-Length: 5,\r\n"), 400}),
+        Row{"ListWithEmptyElement", "6.3", Get("Content-Length: 5,\r\n"), 400}}),
     RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     TransferEncoding, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"Chunked", "6.1", Get("Transfer-Encoding: chunked\r\n"), 0},
         Row{"ChunkedUpperCase", "7", Get("Transfer-Encoding: CHUNKED\r\n"), 0},
         Row{"WithContentLength", "6.1", Get("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
@@ -261,18 +265,18 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"EmptyElementLast", "6.1", Get("Transfer-Encoding: chunked,\r\n"), 400},
         Row{"VerticalTabFirst", "6.1", Get("Transfer-Encoding: \vchunked\r\n"), 400},
         Row{"Quoted", "6.1", Get("Transfer-Encoding: \"chunked\"\r\n"), 400},
-        Row{"SpaceInside", "6.1", Get("Transfer-Encoding: chu nked\r\n"), 400}),
+        Row{"SpaceInside", "6.1", Get("Transfer-Encoding: chu nked\r\n"), 400}}),
     RowName);
 
 INSTANTIATE_TEST_SUITE_P(
     Expectations, FramingTest,
-    testing::Values(
+    testing::ValuesIn(std::vector<Row>{
         Row{"Continue", "9110 10.1.1", Get("Content-Length: 5\r\nExpect: 100-continue\r\n"), 0},
         Row{"ContinueUpperCase", "9110 10.1.1", Get("Expect: 100-CONTINUE\r\n"), 0},
         Row{"Other", "9110 10.1.1", Get("Expect: 200-ok\r\n"), 417},
         Row{"OtherBesideContinue", "9110 10.1.1", Get("Expect: 100-continue, x=y\r\n"), 417},
         Row{"OtherInSecondLine", "9110 10.1.1", Get("Expect: 100-continue\r\nExpect: x\r\n"), 417},
-        Row{"BadFramingWins", "6.3", Get("Expect: x\r\nContent-Length: x\r\n"), 400}),
+        Row{"BadFramingWins", "6.3", Get("Expect: x\r\nContent-Length: x\r\n"), 400}}),
     RowName);
 
 }  // namespace
