@@ -54,7 +54,7 @@ class AioTransfer final : public Transfer, private Reader {
   }
   Result<Step> FallBack();
   Result<Step> HandOver();
-  void ReleaseAll();
+  void LeaveEngine();
 
   Parts& parts_;
   ReadEngine& engine_;
@@ -64,7 +64,7 @@ class AioTransfer final : public Transfer, private Reader {
   uint64_t requested_;                // up to here chunks were asked for
   std::shared_ptr<FileReads> reads_;  // once something was cold
   std::deque<Chunk*> window_;         // in the file's order, the first holds position_
-  unsigned consumed_ = 0;             // chunks sent so far: the window opens with them
+  unsigned opening_ = 2;              // how far the window is open; see ReadAhead
   Error turn_error_{};                // met when the line for memory was over
   Outcome outcome_ = Outcome::kYield;
   std::unique_ptr<Transfer> fallback_;
@@ -91,10 +91,7 @@ AioTransfer::AioTransfer(Parts& parts, TransferRequest request)
   CHECK(end_ >= position_ && end_ <= request_.file->size());
 }
 
-AioTransfer::~AioTransfer() {
-  ReleaseAll();
-  if (reads_ != nullptr) engine_.RemoveStream();
-}
+AioTransfer::~AioTransfer() { LeaveEngine(); }
 
 uint64_t AioTransfer::sent() const {
   return position_ - request_.offset + (fallback_ ? fallback_->sent() : 0);
@@ -154,7 +151,7 @@ Result<AioTransfer::Step> AioTransfer::PumpChunk(uint64_t* budget) {
   auto step = Sent(SendFrom(chunk, std::min(until - position_, *budget)), budget);
   if (step && position_ == until) {
     window_.pop_front();
-    ++consumed_;
+    ++opening_;
     engine_.Release(chunk, *this);
   }
   return step;
@@ -178,8 +175,11 @@ Result<AioTransfer::Step> AioTransfer::FirstChunk() {
 
 // Refills in one contiguous go when the window is half empty; a lone stream keeps it full, since
 // there is nobody to whom a disk's head could be lost.
+//
+// The window opens by a chunk for each that was sent, and closes when the engine takes chunks back:
+// a reader so slow that its window does not last would have each chunk read many times over.
 void AioTransfer::ReadAhead() {
-  const unsigned window = std::min(engine_.Window(), 2 + consumed_);
+  const unsigned window = std::min(engine_.Window(), std::max(opening_, 1u));
   const bool alone = window <= ReadEngine::kWindowMin;
   if (!alone && window_.size() > window / 2) return;
   while (window_.size() < window && requested_ < end_) {
@@ -202,6 +202,7 @@ Result<Chunk*> AioTransfer::RequestNext(ReadEngine::Need need) {
 }
 
 SendStep AioTransfer::SendFrom(Chunk& chunk, uint64_t bytes) {
+  CHECK(position_ >= chunk.begin);
   const uint64_t at = position_ - chunk.begin;
   CHECK(at + bytes <= chunk.filled);  // what was not read is never sent
   if (engine_.by_reference()) {
@@ -246,7 +247,7 @@ Result<AioTransfer::Step> AioTransfer::FallBack() {
 
 // The rest of the transfer goes out by the other backend.
 Result<AioTransfer::Step> AioTransfer::HandOver() {
-  ReleaseAll();
+  LeaveEngine();
   TransferRequest rest = request_;
   rest.offset = position_;
   rest.length = end_ - position_;
@@ -254,12 +255,16 @@ Result<AioTransfer::Step> AioTransfer::HandOver() {
   return Step::kSent;
 }
 
-void AioTransfer::ReleaseAll() {
+void AioTransfer::LeaveEngine() {
   engine_.SetUnblocked(*this);
   DropChunks(0);
+  if (reads_ == nullptr) return;
+  reads_.reset();
+  engine_.RemoveStream();
 }
 
 void AioTransfer::DropChunks(size_t keep) {
+  opening_ = 0;
   while (window_.size() > keep) {
     Chunk* chunk = window_.back();
     window_.pop_back();
@@ -274,10 +279,10 @@ void AioTransfer::OnChunk(Chunk& chunk) {
 }
 
 void AioTransfer::OnTurn() {
-  auto chunk = RequestNext(ReadEngine::Need::kNow);
+  auto chunk = RequestNext(ReadEngine::Need::kTurn);
   if (!chunk) {
     if (chunk.error().code == ENOBUFS) {
-      engine_.WaitForMemory(*this);
+      engine_.WaitForMemory(*this, ReadEngine::Place::kFirst);
       return;
     }
     turn_error_ = chunk.error();

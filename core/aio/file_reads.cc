@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "core/base/check.h"
@@ -20,7 +21,7 @@ class OpenDirectJob final : public WorkerJob {
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", source_);
     // EINVAL: a file system without direct I/O. ENOENT: no /proc. EMFILE, EACCES, ...: the file is
     // sent another way as well.
-    auto fd = OwnFd(kernel, kernel.openat(AT_FDCWD, path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0));
+    auto fd = OpenRetrying(kernel, path);
     if (!fd) return;
     struct statx sx {};
     auto stat = kernel.statx(fd->get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx);
@@ -32,13 +33,27 @@ class OpenDirectJob final : public WorkerJob {
   }
 
   void Done() override {
-    reads_->alignment_ = alignment_;
-    reads_->direct_ = fd_.valid() ? FileReads::Direct::kReady : FileReads::Direct::kUnsupported;
-    reads_->direct_fd_ = std::move(fd_);
+    // Whole blocks of the file must fit into chunks: a read of one that is larger would end in the
+    // chunk's neighbour.
+    if (fd_.valid() && reads_->chunk_bytes_ % alignment_ == 0) {
+      reads_->alignment_ = alignment_;
+      reads_->direct_fd_ = std::move(fd_);
+      reads_->direct_ = FileReads::Direct::kReady;
+    } else {
+      reads_->direct_ = FileReads::Direct::kUnsupported;
+    }
     done_();
   }
 
  private:
+  static Result<Fd> OpenRetrying(Kernel& kernel, const char* path) {
+    for (;;) {
+      auto fd = kernel.openat(AT_FDCWD, path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0);
+      if (!fd && fd.error().code == EINTR) continue;  // a signal during a slow open
+      return OwnFd(kernel, std::move(fd));
+    }
+  }
+
   std::shared_ptr<FileReads> reads_;
   const int source_;
   std::function<void()> done_;
@@ -53,12 +68,10 @@ void FileReads::OpenDirect(WorkerPool& workers, std::shared_ptr<FileReads> self,
   workers.Run(std::make_unique<OpenDirectJob>(std::move(self), std::move(done)));
 }
 
-bool FileReads::FirstLookAt(uint64_t offset) {
+size_t FileReads::Region(uint64_t offset) const {
   const auto region = static_cast<size_t>(offset / kRegionBytes);
   CHECK(region < looked_up_.size());
-  if (looked_up_[region]) return false;
-  looked_up_[region] = true;
-  return true;
+  return region;
 }
 
 Chunk* FileReads::Find(uint64_t begin, uint64_t end) const {

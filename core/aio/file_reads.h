@@ -35,15 +35,18 @@ class FileReads {
   const std::shared_ptr<OpenFile>& open_file() const { return file_; }
   Direct direct() const { return direct_; }
   int direct_fd() const { return direct_fd_.get(); }
-  // Offsets and lengths of reads are multiples of this (statx(2) STATX_DIOALIGN, else 4096).
+  // Offsets and lengths of reads are multiples of this (statx(2) STATX_DIOALIGN, else 4096), and so
+  // is the size of a chunk.
   uint64_t alignment() const { return alignment_; }
 
   // Opens the same inode once more, with O_DIRECT, on a worker; `done` runs on the loop thread when
   // direct() has become kReady or kUnsupported. Only if direct() is kUnknown.
   void OpenDirect(WorkerPool& workers, std::shared_ptr<FileReads> self, std::function<void()> done);
 
-  // True the first time for each region: io_submit there may have to read the extents from disk.
-  bool FirstLookAt(uint64_t offset);
+  // Whether a read in this region has completed. Until then io_submit may have to read the extents
+  // from the disk, or to wait for another io_submit that does.
+  bool LookedUp(uint64_t offset) const { return looked_up_[Region(offset)]; }
+  void SetLookedUp(uint64_t offset) { looked_up_[Region(offset)] = true; }
 
   // The chunk that holds or will hold all of [begin, end), if there is one. Failed ones do not
   // count.
@@ -54,6 +57,8 @@ class FileReads {
 
  private:
   friend class OpenDirectJob;
+  size_t Region(uint64_t offset) const;
+
   std::shared_ptr<OpenFile> file_;
   const uint64_t chunk_bytes_;
   Direct direct_ = Direct::kUnknown;

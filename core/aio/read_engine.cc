@@ -56,8 +56,8 @@ Result<Chunk*> ReadEngine::Request(const std::shared_ptr<FileReads>& reads, uint
     return shared;
   }
   // Those in line were first.
-  if (!hungry_.empty() && !serving_) return Err(ENOBUFS, "chunk budget");
-  auto taken = TakeMemory(need);
+  if (!hungry_.empty() && need != Need::kTurn) return Err(ENOBUFS, "chunk budget");
+  auto taken = TakeMemory(user, need);
   if (!taken) return taken;
   Chunk& chunk = **taken;
   const uint64_t alignment = std::max<uint64_t>(reads->alignment(), 4096);
@@ -72,17 +72,26 @@ Result<Chunk*> ReadEngine::Request(const std::shared_ptr<FileReads>& reads, uint
   return &chunk;
 }
 
-Result<Chunk*> ReadEngine::TakeMemory(Need need) {
+Result<Chunk*> ReadEngine::TakeMemory(const Reader& asking, Need need) {
   for (;;) {
     auto taken = chunks_->Take();
     if (taken || taken.error().code != ENOBUFS) return taken;
-    // Those who have not read for long first; only then those who merely pause.
-    std::list<Reader*>* victims = !trimmed_.empty() ? &trimmed_ : &blocked_;
-    if (victims->empty() || (victims == &blocked_ && need == Need::kAhead)) return taken;
-    Reader* victim = victims->front();
+    Reader* victim = Victim(asking, need);
+    if (victim == nullptr) return taken;
     Leave(*victim);
     victim->DropChunks(0);
   }
+}
+
+// Those who have not read for long first; only then those who merely pause. Never the one that
+// asks: its socket may have moved a moment ago, and it is about to send what it would lose.
+Reader* ReadEngine::Victim(const Reader& asking, Need need) const {
+  const auto not_asking = [&](const Reader* reader) { return reader != &asking; };
+  auto found = std::find_if(trimmed_.begin(), trimmed_.end(), not_asking);
+  if (found != trimmed_.end()) return *found;
+  if (need == Need::kAhead) return nullptr;
+  found = std::find_if(blocked_.begin(), blocked_.end(), not_asking);
+  return found != blocked_.end() ? *found : nullptr;
 }
 
 void ReadEngine::StartRead(Chunk& chunk) {
@@ -107,10 +116,11 @@ void ReadEngine::OnDirectOpened(const std::shared_ptr<FileReads>& reads) {
     if (chunk->users.empty()) {
       Finish(*chunk, Error{ECANCELED, "read"});  // everybody went away in the meantime
     } else if (reads->direct() == FileReads::Direct::kReady &&
-               chunks_->chunk_bytes() % reads->alignment() == 0 &&
-               chunk->begin % reads->alignment() == 0) {
+               chunk->begin % reads->alignment() == 0 &&
+               chunk->read_end % reads->alignment() == 0) {
       QueueRead(*chunk);
     } else {
+      // Also where the alignment is more than the 4 KiB that were assumed: the next one will fit.
       Finish(*chunk, Error{EOPNOTSUPP, "O_DIRECT"});
     }
   }
@@ -120,13 +130,12 @@ void ReadEngine::QueueRead(Chunk& chunk) {
   // A continuation begins with the whole block in which the last read ended.
   const uint64_t done = AlignDown(chunk.filled, chunk.file->alignment());
   const uint64_t position = chunk.begin + done;
-  const bool first_look = chunk.file->FirstLookAt(position);
   queue_->Enqueue({.chunk = &chunk,
                    .fd = chunk.file->direct_fd(),
                    .buffer = chunk.memory + done,
                    .length = chunk.read_end - position,
                    .offset = position,
-                   .may_block = first_look || !chunk.warm});
+                   .may_block = !chunk.warm || !chunk.file->LookedUp(position)});
 }
 
 void ReadEngine::OnRead(Chunk& chunk, Result<size_t> result) {
@@ -135,7 +144,9 @@ void ReadEngine::OnRead(Chunk& chunk, Result<size_t> result) {
     Finish(chunk, result.error());
     return;
   }
-  const uint64_t filled = AlignDown(chunk.filled, chunk.file->alignment()) + *result;
+  const uint64_t asked_from = AlignDown(chunk.filled, chunk.file->alignment());
+  const uint64_t filled = asked_from + *result;
+  chunk.file->SetLookedUp(chunk.begin + asked_from);
   if (chunk.begin + filled >= chunk.end) {
     chunk.filled = filled;
     Finish(chunk, {});
@@ -180,22 +191,20 @@ void ReadEngine::FreeIfUnused(Chunk& chunk) {
   if (!hungry_.empty()) loop_.Post(*this);
 }
 
-void ReadEngine::WaitForMemory(Reader& user) {
+void ReadEngine::WaitForMemory(Reader& user, Place place) {
   Enter(user, Reader::List::kHungry, hungry_);
-  // Whose turn it was, but in vain, stays first.
-  if (serving_) hungry_.splice(hungry_.begin(), hungry_, user.place_);
+  if (place == Place::kFirst) hungry_.splice(hungry_.begin(), hungry_, user.place_);
 }
 
 void ReadEngine::RunJob() {
-  serving_ = true;
   while (!hungry_.empty()) {
     const bool evictable = !blocked_.empty() || !trimmed_.empty();
-    if (chunks_->free_count() == 0 && !evictable) break;
+    const bool hopeless = chunks_->size() == 0;  // all are lost: each is told when it asks
+    if (chunks_->free_count() == 0 && !evictable && !hopeless) break;
     Reader* user = hungry_.front();
     Leave(*user);
     user->OnTurn();
   }
-  serving_ = false;
 }
 
 void ReadEngine::SetBlocked(Reader& user) {

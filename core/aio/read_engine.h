@@ -28,10 +28,10 @@ namespace pollux {
 // A transfer as the engine sees it.
 class Reader : public ChunkUser {
  public:
-  // Memory was used up and its turn has come: the engine has taken a chunk for it, or `error` says
-  // why not.
+  // Memory was used up and the reader's turn has come: it may Request one chunk with Need::kTurn.
   virtual void OnTurn() = 0;
-  // Release all but the first `keep` chunks.
+  // Release all but the first `keep` chunks: others need the memory more, or the socket stands
+  // still. Calls nobody back.
   virtual void DropChunks(size_t keep) = 0;
   virtual size_t chunks_held() const = 0;
 
@@ -63,14 +63,16 @@ class ReadEngine final : private ReadOwner, private Job {
   enum class Need {
     kNow,    // nothing to send without it: may take memory from any blocked transfer
     kAhead,  // read-ahead: takes only what is free, or held by those blocked for long
+    kTurn,   // as kNow, by the one whose turn it is: once, from OnTurn, past those in line
   };
   Result<Chunk*> Request(const std::shared_ptr<FileReads>& reads, uint64_t position, uint64_t end,
                          Reader& user, Need need);
   void MarkSending(Chunk& chunk) { chunks_->SetSending(chunk); }
   void Release(Chunk& chunk, Reader& user);
 
-  // After ENOBUFS with kNow: stand in line until OnTurn.
-  void WaitForMemory(Reader& user);
+  // After ENOBUFS with kNow: stand in line until OnTurn. Whose turn was in vain stays first.
+  enum class Place { kLast, kFirst };
+  void WaitForMemory(Reader& user, Place place = Place::kLast);
   // The socket is full; or it is not any more, or the transfer ends.
   void SetBlocked(Reader& user);
   void SetUnblocked(Reader& user);
@@ -88,7 +90,8 @@ class ReadEngine final : private ReadOwner, private Job {
  private:
   void OnRead(Chunk& chunk, Result<size_t> result) override;
   void RunJob() override;  // serves the line
-  Result<Chunk*> TakeMemory(Need need);
+  Result<Chunk*> TakeMemory(const Reader& asking, Need need);
+  Reader* Victim(const Reader& asking, Need need) const;
   void StartRead(Chunk& chunk);
   void QueueRead(Chunk& chunk);
   void OnDirectOpened(const std::shared_ptr<FileReads>& reads);
@@ -112,7 +115,6 @@ class ReadEngine final : private ReadOwner, private Job {
   Timer trim_;
   size_t files_swept_ = 0;  // entries that were left by the last sweep
   unsigned streams_ = 0;
-  bool serving_ = false;  // the line is being served: its first may pass it
 };
 
 }  // namespace pollux
