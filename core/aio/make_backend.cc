@@ -25,7 +25,8 @@ Result<std::unique_ptr<ChunkMemory>> MakeMemory(const BackendOptions& options, K
 }
 
 void WarnNoAio(Logger& log, const Error& error) {
-  const char* remedy = "this kernel has no AIO (CONFIG_AIO)";
+  const char* remedy = "lower --aio-depth, or see io_setup(2)";  // ENOMEM, EINVAL, EPERM (seccomp)
+  if (error.code == ENOSYS) remedy = "this kernel has no AIO (CONFIG_AIO)";
   if (error.code == EAGAIN) {
     remedy =
         "fs.aio-max-nr is used up: compare /proc/sys/fs/aio-nr with fs.aio-max-nr and raise "
@@ -54,13 +55,14 @@ Result<std::unique_ptr<Backend>> MakeAio(const BackendOptions& options, Kernel& 
   }
   const auto chunks = static_cast<uint32_t>(options.buffer_budget_bytes / options.chunk_bytes);
   auto threads = MakeThreadsBackend(kernel, workers, stats);
+  // Memory first: the coordination takes a context only once, so no error may follow its set-up.
+  auto memory = MakeMemory(options, kernel, chunks);
+  if (!memory) return Err(memory.error());
   auto queue = AioQueue::Create(kernel, loop, workers, options.aio_depth, stats);
   if (!queue) {
     WarnNoAio(log, queue.error());
     return threads;
   }
-  auto memory = MakeMemory(options, kernel, chunks);
-  if (!memory) return Err(memory.error());
   auto pool = std::make_unique<ChunkPool>(std::move(*memory), options.chunk_bytes, chunks, stats);
   auto engine =
       std::make_unique<ReadEngine>(loop, workers, std::move(*queue), std::move(pool), stats);
