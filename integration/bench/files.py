@@ -17,6 +17,20 @@ class UsageError(Exception):
     """Nothing was measured: what was asked for, or the place, will not do. One line."""
 
 
+def file_system(path):
+    """The type of the file system that holds `path`, as in mount(8)."""
+    path = os.path.realpath(path)
+    best, kind = "", "unknown"
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        for line in mounts:
+            mounted, _, source = line.partition(" - ")
+            point = mounted.split()[4].encode().decode("unicode_escape")  # octal escapes, proc(5)
+            inside = path == point or path.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):  # of two on one point the later one is seen
+                best, kind = point, source.split()[0]
+    return kind
+
+
 def check_space(folder, wanted):
     free = shutil.disk_usage(folder).free
     if free < wanted + _SPARE_BYTES:
@@ -32,6 +46,10 @@ class Folder:
         self.path = None
 
     def __enter__(self):
+        kind = file_system(scratch_folder())
+        if kind in ("tmpfs", "ramfs"):
+            raise UsageError(f"{scratch_folder()} is on {kind}: nothing there is ever cold "
+                             f"($POLLUX_SCRATCH names another folder)")
         self.path = tempfile.mkdtemp(prefix=self._purpose + "-", dir=scratch_folder())
         warden.guard_folder(self.path)
         os.chmod(self.path, 0o755)

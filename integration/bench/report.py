@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import files
 from servers import REPOSITORY
 
 
@@ -58,6 +59,8 @@ def _first_line(command):
                                        PATH=os.environ.get("PATH", "") + ":/usr/sbin"))
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
+    if done.returncode != 0:
+        return None
     lines = (done.stdout + done.stderr).splitlines()
     return lines[0].strip() if lines else None
 
@@ -81,7 +84,7 @@ def facts(folder):
         "processor": _processor(),
         "processors": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "file_system": _first_line(["stat", "-f", "-c", "%T", folder]),
+        "file_system": files.file_system(folder),
         "nginx": _first_line(["nginx", "-v"]),
         "lighttpd": _first_line(["lighttpd", "-v"]),
         "root": os.geteuid() == 0,
@@ -91,7 +94,7 @@ def facts(folder):
 def facts_line(known):
     gib = known["memory_bytes"] / 2**30
     return (f"Linux {known['kernel']}, {known['processors']} x {known['processor']}, "
-            f"{gib:.0f} GiB, {known['file_system']}; revision {known['revision']}")
+            f"{gib:.0f} GiB, {known['file_system']}; revision {known['revision'] or 'unknown'}")
 
 
 def write_json(path, document):

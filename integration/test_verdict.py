@@ -1,0 +1,170 @@
+"""The judgement of ci/validate and the clients of ci/bench: a table that cannot fail says nothing."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import servers
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path += [os.path.join(HERE, "validate"), os.path.join(HERE, "bench")]
+
+import coordinations  # noqa: E402
+import files as bench_files  # noqa: E402
+import load  # noqa: E402
+import report  # noqa: E402
+import stall  # noqa: E402
+from verdict import EITHER, MUST_FAIL, MUST_HOLD, Cell, Grid, duration, share  # noqa: E402
+
+
+@pytest.mark.parametrize("holds, expected, ok", [
+    (True, MUST_HOLD, True), (False, MUST_HOLD, False),
+    (True, MUST_FAIL, False), (False, MUST_FAIL, True),
+    (True, EITHER, True), (False, EITHER, True), (None, MUST_HOLD, True)])
+def test_a_specimen_must_fail_and_the_rest_must_hold(holds, expected, ok):
+    assert Cell(holds, "", expected).ok == ok
+
+
+def test_what_cannot_be_measured_is_never_as_it_must_be():
+    def breaks():
+        raise TimeoutError("nothing came")
+
+    grid = Grid("retire", ["punch", "reuse"])
+    grid.put("exact", "punch", lambda: Cell(True, "0 %"))
+    grid.put("exact", "reuse", breaks)
+    assert grid.unexpected() == ["exact, retire reuse: TimeoutError: nothing came"]
+    assert "not measured" in grid.text()
+
+
+def _measured(**changes):
+    sound = {"lost_wakeup": {"held": 3, "stalled": 0, "longest_s": 1e-5},
+             "kick": {"has_helper": True, "kicks": 3, "landed": 3, "longest_s": 1e-5},
+             "foreign_signals": {"interrupted": 3, "misread": 0, "dispatched_wrongly": 0, "late": 0,
+                                 "longest_turn_s": 1e-5}}
+    for name, values in changes.items():
+        sound[name] = {**sound[name], **values}
+    return [sound]
+
+
+@pytest.mark.parametrize("judge, broken, unshown", [
+    (coordinations._lost_wakeup, {"lost_wakeup": {"stalled": 1}}, {"lost_wakeup": {"held": 0}}),
+    (coordinations._kick, {"kick": {"landed": 2}}, {"kick": {"kicks": 0, "landed": 0}}),
+    (coordinations._foreign, {"foreign_signals": {"misread": 1}},
+     {"foreign_signals": {"interrupted": 0}}),
+    (coordinations._foreign, {"foreign_signals": {"dispatched_wrongly": 1}},
+     {"foreign_signals": {"interrupted": 0}}),
+])
+def test_a_coordination_is_judged_by_what_was_brought_about(judge, broken, unshown):
+    assert judge(_measured(), MUST_HOLD).ok and not judge(_measured(), MUST_FAIL).ok
+    assert not judge(_measured(**broken), MUST_HOLD).ok
+    assert judge(_measured(**broken), MUST_FAIL).ok
+    # An order of events that never came about satisfies nobody.
+    assert not judge(_measured(**unshown), MUST_HOLD).ok
+    assert not judge(_measured(**unshown), MUST_FAIL).ok
+
+
+def test_figures_are_readable():
+    assert [duration(s) for s in (1.0012, 0.0123, 0.00185, 41e-6)] == [
+        "1.00 s", "12 ms", "1.85 ms", "41 us"]
+    assert [share(0, 9), share(1, 10_000), share(84, 100)] == ["0 %", "0.01 %", "84 %"]
+    assert report.shown(report.spread([3.0, 1.0, 2.0]), 0) == "2 (1-3)"
+    assert [stall.quantile(list(range(1, 101)), q) for q in (0.5, 0.99)] == [50, 99]
+    assert stall.quantile([7.0], 0.99) == 7.0
+
+
+class OneAnswer:
+    """A server that gives each connection the same bytes and closes it."""
+
+    def __init__(self, data):
+        self._data = data
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(self._data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+
+def test_downloads_are_counted_to_the_byte():
+    body = b"x" * 300_000
+    with OneAnswer(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + body) as server:
+        assert load.drain(server.port, ["/a", "/b"])["bytes"] == 600_000
+
+
+@pytest.mark.parametrize("answer, words", [
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nnine byte", "closed with 1 bytes to come"),
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 10", "closed within the head"),
+    (b"HTTP/1.1 200 OK\r\n\r\nbody", "no Content-Length"),
+])
+def test_a_download_that_is_not_whole_is_no_measurement(answer, words):
+    with OneAnswer(answer) as server, pytest.raises(load.LoadError, match=words):
+        load.drain(server.port, ["/a"])
+
+
+def test_a_full_disk_and_a_tmpfs_are_named_before_anything_is_measured(tmp_path, monkeypatch):
+    with pytest.raises(bench_files.UsageError, match="are needed"):
+        bench_files.check_space(str(tmp_path), 1 << 60)
+    if bench_files.file_system("/dev/shm") == "tmpfs":
+        monkeypatch.setattr(bench_files, "scratch_folder", lambda: "/dev/shm")
+        with pytest.raises(bench_files.UsageError, match="tmpfs"):
+            with bench_files.Folder("x"):
+                pass
+
+
+@pytest.mark.parametrize("arguments", [
+    ["bench/main.py", "cold", "--rounds", "0"], ["bench/main.py", "cold", "--connections", "1,x"],
+    ["bench/main.py", "cold", "--backends", "fast"], ["bench/main.py", "stall", "--peers", "caddy"],
+    ["bench/main.py"], ["validate/main.py", "--no-such-flag"]])
+def test_mistakes_on_the_command_line_end_with_status_2(arguments):
+    done = subprocess.run([sys.executable, os.path.join(HERE, arguments[0]), *arguments[1:]],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr and not done.stdout
+
+
+def test_pollux_validate_shows_what_2006_lost():
+    """The specimen and the control, one round each: the order of events decides, not luck."""
+    program = os.path.join(servers.build_folder(), "pollux-validate")
+    if not os.access(program, os.X_OK):
+        pytest.fail(f"{program} is not built")
+    found = {}
+    for name in ("published", "eventfd"):
+        done = subprocess.run([program, "--coordination", name, "--rounds", "3",
+                               "--stalling-rounds", "1"],
+                              capture_output=True, text=True, timeout=60, check=True)
+        found[name] = json.loads(done.stdout)
+    assert not coordinations._lost_wakeup([found["published"]], MUST_HOLD).ok
+    assert not coordinations._kick([found["published"]], MUST_HOLD).ok
+    assert not coordinations._foreign([found["published"]], MUST_HOLD).ok
+    assert coordinations._lost_wakeup([found["eventfd"]], MUST_HOLD).ok
+    assert coordinations._foreign([found["eventfd"]], MUST_HOLD).ok
+
+
+def test_bad_fault_rules_are_one_line_and_status_2(tmp_path):
+    done = subprocess.run([os.path.join(servers.build_folder(), "pollux-faulty"), str(tmp_path)],
+                          env={"POLLUX_FAULTS": "close:EIO"}, capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == ("pollux-faulty: POLLUX_FAULTS: 'close' cannot be struck: "
+                           "skipped, it would leak\n")
