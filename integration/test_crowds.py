@@ -1,6 +1,7 @@
 """Many connections: two thousand that are served, a thousand that never read."""
 
 import select
+import socket
 import statistics
 import time
 
@@ -17,7 +18,7 @@ CHUNK = 64 * 1024
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("way", every(ways=[SOUND[0]]) + every(["auto"], SOUND[1:]))
+@pytest.mark.parametrize("way", every(ways=[SOUND[0]]) + every(["auto"], [SOUND[3]]))
 def test_2000_connections_at_once(pollux, files, way):
     server = pollux(files.root, chunk="64K", buffer_budget="16M", **way)
     several = [files.get(CHUNK + 1, copy) for copy in range(8)]
@@ -78,41 +79,76 @@ class Crowd:
             connection.reset()
 
 
-def seconds_to_fetch(server, several):
+def seconds_to_take(server, several):
+    """All of these files at once, as fast as the server gives them. MSG_TRUNC throws the bytes away
+    in the kernel (tcp(7)): the client costs next to nothing, and every other test looks at bytes.
+    The fixed receive buffer keeps the kernel from tuning it, which on a loopback this fast loses
+    segments and waits for their retransmission."""
+    begun = [Connection(server.port, receive_buffer=4 * MIB) for _ in several]
     start = time.monotonic()
-    with Swarm([Download(server.port, file, appetite=MIB) for file in several]) as swarm:
-        swarm.run()
-    return time.monotonic() - start
+    left = {}
+    with select.epoll() as epoll:
+        for connection, file in zip(begun, several):
+            connection.send(request("/" + file.name, close=True))
+            left[connection.fileno()] = (connection.socket, file.size)
+            epoll.register(connection.fileno(), select.EPOLLIN)
+        while left:
+            for fd, _ in epoll.poll(60):
+                sock, missing = left[fd]
+                count = len(sock.recv(1 << 20, socket.MSG_TRUNC | socket.MSG_DONTWAIT))
+                left[fd] = (sock, missing - count)
+                if count == 0:
+                    # The head counts too: more came than the file has.
+                    assert missing < 0, "the connection ended before the file did"
+                    epoll.unregister(fd)
+                    del left[fd]
+    seconds = time.monotonic() - start
+    for connection in begun:
+        connection.close()
+    return seconds
+
+
+ROUNDS = 12
+
+
+def undisturbed(times):
+    """Seconds a round takes: the mean of the faster half. What else the machine does only ever adds
+    to a round; what the crowd costs is in every one."""
+    return statistics.mean(sorted(times)[:len(times) // 2])
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("way", every(ways=[SOUND[0]]) + every(["auto", "linux-aio-sendfile"],
-                                                               [SOUND[2]]))
+@pytest.mark.parametrize("way", every(ways=[SOUND[0]]) + every(["linux-aio-sendfile"], [SOUND[2]]))
 def test_1000_clients_that_never_read_cost_the_others_no_more_than_a_tenth(pollux, files, way):
-    """Two servers of the same kind, one with the crowd and one without, take turns; the ratio of
-    the medians counts, so that what else the machine does strikes both alike."""
+    """Two servers of the same kind, one with the crowd and one without, take turns, so that what
+    else the machine does strikes both alike."""
     budget = 32 * MIB
     big = files.get(16 * MIB + 1)
-    several = [files.get(32 * MIB + 1, copy) for copy in range(4)]
+    several = [files.get(16 * MIB + 1, copy) for copy in range(4)]
     common = {"chunk": "256K", "buffer_budget": budget, "send_timeout": "10m", **way}
     free, crowded = pollux(files.root, **common), pollux(files.root, **common)
     crowd = Crowd(crowded, big)
     times = {free: [], crowded: []}
-    seconds_to_fetch(free, several), seconds_to_fetch(crowded, several)  # warm, both
-    for number in range(10):
+    once = max(seconds_to_take(server, several) for server in (crowded, free, crowded, free))
+    repeats = max(1, int(0.15 / once))  # a round long enough to be measured
+    cpu = {server: server.cpu_seconds() for server in times}
+    for number in range(ROUNDS):
         # Neither always goes first.
         for server in ((free, crowded) if number % 2 else (crowded, free)):
-            times[server].append(seconds_to_fetch(server, several))
+            times[server].append(sum(seconds_to_take(server, several) for _ in range(repeats)))
+    cpu = {server: server.cpu_seconds() - before for server, before in cpu.items()}
     metrics = crowded.metrics()
     assert metrics.value("pollux_connections") == 1001, "the crowd did not stay"
     assert metrics.value("pollux_chunk_bytes_max") <= budget
     crowd.close()
     gauges.wait_idle(crowded)
-    ratio = statistics.median(times[free]) / statistics.median(times[crowded])
-    print(f"rate beside the crowd: {ratio:.2f} of the rate without")
+    ratio = undisturbed(times[free]) / undisturbed(times[crowded])
+    rate = repeats * sum(file.size for file in several) / undisturbed(times[free]) / 1e6
+    print(f"rate beside the crowd: {ratio:.2f} of {rate:.0f} MB/s; "
+          f"CPU: {cpu[crowded] / cpu[free]:.2f} of {cpu[free] / ROUNDS * 1000:.1f} ms a round")
     if not servers.sanitizer():
-        assert ratio >= 0.9, times
+        assert ratio >= 0.9, [list(map("{:.3f}".format, values)) for values in times.values()]
 
 
 @pytest.mark.quick
@@ -127,3 +163,29 @@ def test_a_crowd_that_never_reads_does_not_stop_the_others(pollux, files, way):
     assert server.metrics().value("pollux_chunk_bytes_max") <= 512 * 1024
     crowd.close()
     gauges.wait_idle(server)
+
+
+def send_queues(server):
+    """Bytes in the send queue of each of the server's connections: accepted by the kernel and not
+    acknowledged (tx_queue of /proc/net/tcp, proc(5))."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table][1:]
+    return [int(row[4].split(":")[0], 16) for row in rows
+            if row[1].endswith(f":{server.port:04X}") and row[3] == "01"]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
+def test_what_the_kernel_holds_for_a_client_that_never_reads_is_bounded(pollux, files, way):
+    """The pages in socket queues are beyond --buffer-budget, so they have a bound of their own."""
+    unsent = 128 * 1024
+    server = pollux(files.root, send_timeout="10m", max_unsent=unsent, **way)
+    crowd = Crowd(server, files.get(16 * MIB + 1), size=20)
+    # More requests get their answers: the loop has gone round, and the queues are as full as ever.
+    for _ in range(3):
+        fetch_checked(server.port, files.get(2 * MIB + 1))
+    queues = send_queues(server)
+    crowd.close()
+    assert len(queues) >= 20 and max(queues) > 0
+    # One buffer of the kernel's may go beyond, and the little that the window had room for.
+    assert max(queues) <= unsent + 128 * 1024, sorted(queues)

@@ -173,6 +173,8 @@ void AddLimits(CLI::App& app, Config& config) {
           "Without the client taking a byte");
   AddTime(app, "--drain-timeout", config.drain_timeout, milliseconds(0),
           "For running answers after SIGTERM or SIGINT");
+  AddSize(app, "--max-unsent", config.unsent_bytes_max, 4_KiB, kUnsentBytesLimit,
+          "Bytes in a socket's queue that its client's window has no room for");
   AddSize(app, "--max-head", config.limits.head_bytes_max, 256, 1_MiB, "A request head, else 431");
   AddCount(app, "--max-headers", config.limits.header_count_max, 1, 10000,
            "Header fields of a request, else 431");

@@ -10,6 +10,7 @@
 #include "core/event/coordination.h"
 #include "core/http/request.h"
 #include "core/server/address.h"
+#include "core/server/listener.h"
 #include "core/sys/log.h"
 
 namespace pollux {
@@ -40,6 +41,7 @@ struct Config {
   std::chrono::milliseconds header_timeout = std::chrono::seconds(10);
   std::chrono::milliseconds idle_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds send_timeout = std::chrono::seconds(60);
+  uint64_t unsent_bytes_max = kUnsentBytesMax;
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
   http::Limits limits;
 };

@@ -2,12 +2,14 @@
 
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 namespace pollux {
 
-Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address) {
+Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address,
+                               uint64_t unsent_bytes_max) {
   Result<Fd> socket =
       OwnFd(kernel, kernel.socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return socket;
@@ -20,6 +22,12 @@ Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address) {
   // answer must not wait for an ACK. Set here and not on each accepted socket: Linux hands it down,
   // which saves a system call per connection.
   if (Status s = kernel.setsockopt(socket->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); !s) {
+    return Err(s.error());
+  }
+  const int unsent = static_cast<int>(std::min<uint64_t>(unsent_bytes_max, kUnsentBytesLimit));
+  if (Status s =
+          kernel.setsockopt(socket->get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+      !s) {
     return Err(s.error());
   }
   if (address.family() == AF_INET6) {

@@ -19,6 +19,8 @@ namespace pollux {
 
 inline constexpr int kListenBacklog = 1024;  // capped by net.core.somaxconn
 inline constexpr int kAcceptsPerTurn = 64;
+inline constexpr uint64_t kUnsentBytesMax = 256 * 1024;  // --max-unsent
+inline constexpr uint64_t kUnsentBytesLimit = uint64_t{1} << 30;
 inline constexpr std::chrono::milliseconds kAcceptBackoff{100};
 // A shortage that comes and goes is told once in this time.
 inline constexpr std::chrono::seconds kShortageLogInterval{60};
@@ -32,7 +34,14 @@ class Acceptor {
 
 // socket, bind and listen: non-blocking, SO_REUSEADDR, TCP_NODELAY (accepted sockets inherit it).
 // EADDRINUSE, EACCES, EADDRNOTAVAIL, EAFNOSUPPORT come back as they are.
-Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address);
+//
+// `unsent_bytes_max` (TCP_NOTSENT_LOWAT, tcp(7); inherited too) bounds what lies in a connection's
+// send queue and was not sent yet. Without it the kernel takes megabytes from a sender for a client
+// that never reads: a thousand of them were measured to hold 1.3 to 1.5 GB, page references of
+// punched chunks among it, and the host's TCP memory pressure then slowed every connection down.
+// What is on its way to a client that reads is bounded by its window alone.
+Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address,
+                               uint64_t unsent_bytes_max = kUnsentBytesMax);
 
 // Where it really listens: the port that 0 became.
 Result<SocketAddress> BoundAddress(Kernel& kernel, const Fd& socket);

@@ -128,7 +128,7 @@ void Server::RaiseDescriptorLimit() {
 }
 
 std::optional<std::string> Server::Listen() {
-  Result<Fd> socket = OpenListeningSocket(kernel_, config_.listen);
+  Result<Fd> socket = OpenListeningSocket(kernel_, config_.listen, config_.unsent_bytes_max);
   // EADDRINUSE: the port is taken. EACCES: a port below 1024. EADDRNOTAVAIL: not our address.
   // EAFNOSUPPORT: no IPv6 here.
   if (!socket) return "--listen " + config_.listen.ToString() + ": " + ToString(socket.error());
