@@ -36,12 +36,12 @@ void WorkerPool::Run(std::unique_ptr<WorkerJob> job) {
   work_->signal();
 }
 
-// A worker that was signalled but has not run yet still counts as idle; the job it was signalled
-// for still counts as queued. So compare the two.
+// If those that are not inside a job (idle, being started, or woken for a job that is still queued)
+// all have a queued job to do.
 bool WorkerPool::WantsThread() {
   if (threads_.size() >= threads_max_) return false;
   const std::lock_guard<Mutex> lock(*mutex_);
-  return idle_ <= queue_.size();
+  return threads_.size() - busy_ <= queue_.size();
 }
 
 void WorkerPool::StartThread() {
@@ -69,19 +69,17 @@ void WorkerPool::WorkerMain() {
     std::unique_ptr<WorkerJob> job;
     {
       const std::lock_guard<Mutex> lock(*mutex_);
-      while (queue_.empty() && !stop_) {
-        ++idle_;
-        work_->wait(*mutex_);
-        --idle_;
-      }
+      while (queue_.empty() && !stop_) work_->wait(*mutex_);
       if (stop_) return;
       job = std::move(queue_.front());
       queue_.pop_front();
+      ++busy_;
     }
     job->RunOnWorker(kernel_);
     bool was_empty = false;
     {
       const std::lock_guard<Mutex> lock(*mutex_);
+      --busy_;
       was_empty = done_.empty();
       done_.push_back(std::move(job));
       done_count_->store(done_.size());

@@ -78,7 +78,7 @@ class WorkerPool final : public WakeSource {
   std::unique_ptr<CondVar> work_;
   std::deque<std::unique_ptr<WorkerJob>> queue_;
   std::vector<std::unique_ptr<WorkerJob>> done_;  // in the order of completion
-  size_t idle_ = 0;                               // workers that wait for work
+  size_t busy_ = 0;                               // workers inside a job
   bool stop_ = false;
 };
 
