@@ -7,6 +7,26 @@
 //   eventfd    IOCB_FLAG_RESFD: a completion makes an eventfd readable, one more descriptor in the
 //              poll set. No helper thread, no signal.
 //
+// What they stand on; each line is a case in tests/event (measured on Linux 6, signal(7), aio(7)):
+//
+//   situation                                  what Linux does
+//   ----------------------------------------- -----------------------------------------------------
+//   signal pending, ppoll/epoll_pwait opens    EINTR at once; nothing is lost between check and
+//     it and would sleep                         sleep
+//   the same, but a descriptor is ready        the count; the signal stays pending
+//   the same, time-out 0, nothing ready        ppoll: EINTR. epoll_pwait: 0, the signal stays
+//   pending signal unblocked, before poll(2) sleeps    the handler runs; poll sleeps its whole
+//   time-out kill(getpid()) while two threads have      main gets it, even if main sent it: a kick
+//   for the
+//     it unblocked                               helper never reaches the helper
+//   signal pending, io_pgetevents opens it     EINTR, or events *and* the handler has run; fewer
+//                                                than min_nr may come
+//   io_getevents, time-out 0, empty ring       libaio sees head == tail and does not enter the
+//   kernel IOCB_FLAG_RESFD                            the event is in the ring before the eventfd
+//   is
+//                                                signalled: drain first, reap then
+//   tgkill to a thread that has ended          ESRCH, also before it was joined
+//
 // EINTR carries no information, and neither does its absence: after *every* return of Wait the
 // caller calls Collect until it comes back short, looks at its own queues, and recomputes its
 // timeout.
@@ -44,8 +64,9 @@ struct CoordinationStats {
   uint64_t waits = 0;
   uint64_t interrupted = 0;  // EINTR
   uint64_t timeouts = 0;
-  // A wait that ended by its timeout although a completion was there to be collected: the mark of a
-  // lost wake-up. Zero for ever in `masked` and `eventfd`.
+  // A wait that ended by its timeout although a completion had been there that should have ended
+  // it: the mark of a lost wake-up. Zero for ever in `masked` and `eventfd`. (A completion that
+  // arrives together with the end of the timeout is none: see SleptThrough and JudgeTimeout.)
   uint64_t timeout_rescues = 0;
   uint64_t helper_kicks = 0;  // signals sent to the helper
   uint64_t loop_kicks = 0;    // signals or eventfd writes sent to the loop
@@ -59,7 +80,8 @@ class Coordination {
   // Once, before any thread is made: signal dispositions and masks, the eventfd's registration.
   virtual Status Start() = 0;
 
-  // The context whose completions are waited for, and how many iocbs it takes. At most once.
+  // The context whose completions are waited for, and how many iocbs are out at most, from
+  // BeforeSubmit until Collect hands their completion over. At most once.
   virtual void Attach(io_context_t ctx, unsigned depth) = 0;
 
   // Before io_submit of these (here or on a worker): marks each with the eventfd, counts it as
@@ -70,7 +92,8 @@ class Coordination {
   virtual void SubmitFailed(size_t count) = 0;
 
   // One sleep: see FdeventHandler::Wait for the results. The coordination's own descriptors do not
-  // appear in `ready`. EINTR comes back as an error; treat it as 0.
+  // appear in `ready`. EINTR comes back as an error; treat it as 0. Any other error means that the
+  // loop cannot go on: the wait itself, or the helper's reaping, is refused.
   virtual Result<size_t> Wait(std::span<FdReady> ready, std::optional<Nanoseconds> timeout) = 0;
 
   // Moves completions into `out`; call again while it comes back full.

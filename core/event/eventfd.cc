@@ -62,6 +62,7 @@ class EventfdCoordination final : public Coordination {
     if (std::exchange(look_again_, false)) timeout = Nanoseconds::zero();
     const Result<size_t> count = handler_.Wait(ready, timeout, &signals_.wait_mask());
     sleep_.Ended(count, timeout);
+    signals_.AfterWait(count, timeout);
     returned_ = MonotonicNow(kernel_);
     stats_.loop_kicks = wakes_->load();
     if (reap_error_.code != 0) return Err(reap_error_);

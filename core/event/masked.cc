@@ -70,6 +70,7 @@ class MaskedCoordination final : public Coordination {
     if (may_sleep) deadline_ = MonotonicNow(kernel_) + *timeout;
     const Result<size_t> count = handler_.Wait(ready, timeout, &signals_.wait_mask());
     sleep_.Ended(count, timeout);
+    signals_.AfterWait(count, timeout);
     stats_.loop_kicks = loop_kicks_->load();
     if (news_->load() == kHelperFailed) return Err(helper_error_);
     return count;

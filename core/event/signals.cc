@@ -81,6 +81,20 @@ Status Signals::Install(Delivery delivery) {
   return kernel_.pthread_sigmask(SIG_UNBLOCK, handled, nullptr);
 }
 
+void Signals::AfterWait(const Result<size_t>& result, std::optional<Nanoseconds> timeout) {
+  const bool could_sleep = !timeout || *timeout > Nanoseconds::zero();
+  const bool slept_out = result && *result == 0 && could_sleep;  // a signal would have ended it
+  if (!result || slept_out) {
+    busy_waits_ = 0;
+    return;
+  }
+  if (++busy_waits_ < kBusyWaitsMax) return;
+  busy_waits_ = 0;
+  const timespec no_sleep{};
+  // EINTR: handlers have run. 0: nothing was pending. ENOMEM: heard of next time.
+  (void)kernel_.ppoll(nullptr, 0, &no_sleep, &wait_mask_);
+}
+
 int Signals::Take(int signum) {
   if (signum == SIGTERM) return TakeFrom(g_caught_term, g_taken_term);
   if (signum == SIGINT) return TakeFrom(g_caught_int, g_taken_int);

@@ -16,6 +16,9 @@
 
 #include <signal.h>
 
+#include <optional>
+
+#include "core/base/units.h"
 #include "core/sys/kernel.h"
 
 namespace pollux {
@@ -35,6 +38,14 @@ class Signals {
   // The mask for a sleep of the main thread: the one it was born with, less every handled signal.
   const sigset_t& wait_mask() const { return wait_mask_; }
 
+  // After every wait that had wait_mask(), with its result and time-out. A wait that finds a
+  // descriptor ready runs no handler, nor does an epoll_pwait that may not sleep: a loop that is
+  // always busy would never hear a SIGTERM. So every kBusyWaitsMax such waits the mask is opened in
+  // a ppoll() of nothing. To be called before completions and counts are looked at: a
+  // coordination's SIGUSR1 may be used up here.
+  void AfterWait(const Result<size_t>& result, std::optional<Nanoseconds> timeout);
+  static constexpr int kBusyWaitsMax = 32;
+
   // Every signal with a handler of ours: what threads other than the main one block.
   static sigset_t Handled();
 
@@ -45,6 +56,7 @@ class Signals {
  private:
   Kernel& kernel_;
   sigset_t wait_mask_{};
+  int busy_waits_ = 0;  // in a row in which no handler could run
 };
 
 }  // namespace pollux

@@ -58,8 +58,9 @@ class TimerWheel {
   // is armed. After Advance(t) it is later than t, unless a timer was armed into the past.
   std::optional<TimePoint> NextDeadline() const;
 
-  // Fires what is due, earliest first. A timer armed by a firing one does not fire in the same
-  // call. A callback may arm, disarm and destroy any timer, its own included.
+  // Fires what is due, earliest first (before them, in the order of arming, what was armed into
+  // the past). A timer armed by a firing one does not fire in the same call. A callback may arm,
+  // disarm and destroy any timer, its own included.
   void Advance(TimePoint now);
 
   bool empty() const { return armed_ == 0; }
