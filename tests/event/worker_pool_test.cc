@@ -1,0 +1,298 @@
+// The pool on real threads, under a real loop. Where an order matters, the jobs themselves keep it.
+#include "core/event/worker_pool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "fakes/mock_kernel.h"
+#include "tests/event/real_loop.h"
+
+namespace pollux {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::NiceMock;
+using ::testing::Return;
+
+// Opened once, by anyone; whoever passes waits until then.
+class Gate {
+ public:
+  void Open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void Pass() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return open_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+};
+
+class TestJob final : public WorkerJob {
+ public:
+  TestJob(std::function<void()> run, std::function<void()> done, std::function<void()> destroyed)
+      : run_(std::move(run)), done_(std::move(done)), destroyed_(std::move(destroyed)) {}
+  ~TestJob() override {
+    if (destroyed_) destroyed_();
+  }
+  void RunOnWorker(Kernel&) override {
+    if (run_) run_();
+  }
+  void Done() override {
+    if (done_) done_();
+  }
+
+ private:
+  std::function<void()> run_;
+  std::function<void()> done_;
+  std::function<void()> destroyed_;
+};
+
+std::unique_ptr<WorkerJob> MakeJob(std::function<void()> run, std::function<void()> done = {},
+                                   std::function<void()> destroyed = {}) {
+  return std::make_unique<TestJob>(std::move(run), std::move(done), std::move(destroyed));
+}
+
+class WorkerPoolTest : public ::testing::TestWithParam<CoordinationKind> {
+ protected:
+  explicit WorkerPoolTest(CoordinationKind kind = CoordinationKind::kEventfd)
+      : real_((kernel_.DelegateTo(linux_), kernel_), kind, "poll") {}
+
+  EventLoop& loop() { return real_.loop(); }
+  // Turns until `count` jobs were handed back.
+  void RunUntilDone(size_t count) {
+    while (done_.size() < count) ASSERT_TRUE(loop().RunOnce());
+  }
+  std::function<void()> Done(int name) {
+    return [this, name] { done_.push_back(name); };
+  }
+
+  LinuxKernel linux_;
+  NiceMock<MockKernel> kernel_;
+  RealLoop real_;
+  std::vector<int> done_;
+};
+
+TEST_F(WorkerPoolTest, RunsOnAWorkerAndIsDoneOnTheLoopThread) {
+  WorkerPool pool(kernel_, loop(), 2);
+  std::thread::id ran_on;
+  std::thread::id done_on;
+  pool.Run(MakeJob([&] { ran_on = std::this_thread::get_id(); },
+                   [&] {
+                     done_on = std::this_thread::get_id();
+                     done_.push_back(1);
+                   }));
+  EXPECT_EQ(pool.queued(), 1u);
+  RunUntilDone(1);
+  EXPECT_EQ(pool.queued(), 0u);
+  EXPECT_NE(ran_on, std::this_thread::get_id());
+  EXPECT_EQ(done_on, std::this_thread::get_id());
+  EXPECT_EQ(pool.inline_runs(), 0u);
+}
+
+TEST_F(WorkerPoolTest, JobsStartInTheOrderInWhichTheyWereGiven) {
+  WorkerPool pool(kernel_, loop(), 1);
+  std::vector<int> ran;  // one worker: no two at a time
+  for (int i = 0; i < 20; ++i) pool.Run(MakeJob([&ran, i] { ran.push_back(i); }, Done(i)));
+  RunUntilDone(20);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(ran[static_cast<size_t>(i)], i);
+  EXPECT_EQ(done_, ran);
+}
+
+TEST_F(WorkerPoolTest, JobsAreHandedBackInTheOrderOfCompletion) {
+  WorkerPool pool(kernel_, loop(), 2);
+  Gate second_is_done;
+  pool.Run(MakeJob([&] { second_is_done.Pass(); }, Done(1)));
+  pool.Run(MakeJob({}, [&] {
+    done_.push_back(2);
+    second_is_done.Open();
+  }));
+  RunUntilDone(2);
+  EXPECT_THAT(done_, ElementsAre(2, 1));
+}
+
+TEST_F(WorkerPoolTest, ThreadsAreMadeAsTheyAreNeededUpToTheLimit) {
+  WorkerPool pool(kernel_, loop(), 3);
+  EXPECT_CALL(kernel_, thread_create).Times(1);
+  for (int i = 1; i <= 5; ++i) {  // one after the other: one thread is enough
+    pool.Run(MakeJob({}, Done(i)));
+    RunUntilDone(static_cast<size_t>(i));
+  }
+  ::testing::Mock::VerifyAndClearExpectations(&kernel_);
+  EXPECT_CALL(kernel_, thread_create).Times(2);
+  Gate go_on;
+  for (int i = 6; i <= 15; ++i) pool.Run(MakeJob([&] { go_on.Pass(); }, Done(i)));
+  go_on.Open();
+  RunUntilDone(15);
+}
+
+TEST_F(WorkerPoolTest, HandledSignalsAreBlockedOnWorkersAndTheLoopsMaskIsAsBefore) {
+  const sigset_t handled = Signals::Handled();
+  ASSERT_TRUE(linux_.pthread_sigmask(SIG_UNBLOCK, handled, nullptr));  // as in `published`
+  sigset_t on_worker{};
+  WorkerPool pool(kernel_, loop(), 1);
+  pool.Run(MakeJob([&] { pthread_sigmask(SIG_BLOCK, nullptr, &on_worker); }, Done(1)));
+  sigset_t on_loop{};
+  pthread_sigmask(SIG_BLOCK, nullptr, &on_loop);
+  RunUntilDone(1);
+  for (const int signum : {SIGUSR1, SIGALRM, SIGTERM, SIGINT, SIGHUP}) {
+    EXPECT_EQ(sigismember(&on_worker, signum), 1) << signum;
+    EXPECT_EQ(sigismember(&on_loop, signum), 0) << signum;
+  }
+}
+
+TEST_F(WorkerPoolTest, WithoutAnyThreadTheJobRunsInlineAndIsDoneInALaterTurn) {
+  ON_CALL(kernel_, thread_create).WillByDefault(Return(Err(EAGAIN, "pthread_create")));
+  WorkerPool pool(kernel_, loop(), 2);
+  std::thread::id ran_on;
+  uint64_t given_in = 0;
+  uint64_t done_in = 0;
+  class GivingJob final : public Job {
+   public:
+    explicit GivingJob(std::function<void()> run) : run_(std::move(run)) {}
+    void RunJob() override { run_(); }
+
+   private:
+    std::function<void()> run_;
+  } giving([&] {  // from within a turn
+    given_in = loop().stats().turns;
+    pool.Run(MakeJob([&] { ran_on = std::this_thread::get_id(); },
+                     [&] {
+                       done_in = loop().stats().turns;
+                       done_.push_back(1);
+                     }));
+    EXPECT_EQ(ran_on, std::this_thread::get_id());
+    EXPECT_THAT(done_, IsEmpty());
+  });
+  loop().Post(giving);
+  RunUntilDone(1);
+  EXPECT_GT(done_in, given_in);
+  EXPECT_EQ(pool.inline_runs(), 1u);
+  EXPECT_EQ(pool.queued(), 0u);
+
+  // Given between turns (a wake source, a completion): never in the turn it was given in either.
+  pool.Run(MakeJob({}, Done(2)));
+  EXPECT_THAT(done_, ElementsAre(1));
+  RunUntilDone(2);
+}
+
+TEST_F(WorkerPoolTest, AThreadThatCouldNotBeMadeIsTriedAgainWithTheNextJob) {
+  WorkerPool pool(kernel_, loop(), 2);
+  EXPECT_CALL(kernel_, thread_create)
+      .WillOnce(Return(Err(EAGAIN, "pthread_create")))
+      .WillOnce(::testing::DoDefault());
+  pool.Run(MakeJob({}, Done(1)));
+  EXPECT_EQ(pool.inline_runs(), 1u);
+  pool.Run(MakeJob({}, Done(2)));
+  EXPECT_EQ(pool.inline_runs(), 1u);
+  RunUntilDone(2);
+}
+
+TEST_F(WorkerPoolTest, ThreadsThatExistMustDoIfThereCanBeNoMore) {
+  WorkerPool pool(kernel_, loop(), 4);
+  EXPECT_CALL(kernel_, thread_create)
+      .WillOnce(::testing::DoDefault())
+      .WillRepeatedly(Return(Err(EAGAIN, "pthread_create")));
+  for (int i = 1; i <= 6; ++i) pool.Run(MakeJob({}, Done(i)));
+  RunUntilDone(6);
+  EXPECT_EQ(pool.inline_runs(), 0u);
+}
+
+TEST_F(WorkerPoolTest, StopWaitsForRunningJobsDropsTheRestAndCallsDoneForNeither) {
+  WorkerPool pool(kernel_, loop(), 1);
+  Gate running;
+  Gate go_on;
+  bool finished = false;
+  bool second_ran = false;
+  std::vector<std::thread::id> destroyed_on;
+  const auto destroyed = [&] { destroyed_on.push_back(std::this_thread::get_id()); };
+  pool.Run(MakeJob(
+      [&] {
+        running.Open();
+        go_on.Pass();
+        finished = true;
+      },
+      Done(1), destroyed));
+  pool.Run(MakeJob([&] { second_ran = true; }, Done(2), destroyed));
+  running.Pass();
+  std::thread later([&] { go_on.Open(); });
+  pool.Stop();
+  later.join();
+  EXPECT_TRUE(finished);
+  EXPECT_FALSE(second_ran);
+  EXPECT_THAT(done_, IsEmpty());
+  EXPECT_EQ(pool.queued(), 0u);
+  EXPECT_THAT(destroyed_on, ElementsAre(std::this_thread::get_id(), std::this_thread::get_id()));
+  pool.Stop();  // again: no effect
+}
+
+TEST_F(WorkerPoolTest, AfterStopJobsAreDropped) {
+  WorkerPool pool(kernel_, loop(), 1);
+  pool.Stop();
+  bool destroyed = false;
+  pool.Run(MakeJob([] { FAIL(); }, Done(1), [&] { destroyed = true; }));
+  EXPECT_TRUE(destroyed);
+  EXPECT_EQ(pool.queued(), 0u);
+}
+
+TEST_F(WorkerPoolTest, StopFromWithinDoneEndsTheHandingBack) {
+  WorkerPool pool(kernel_, loop(), 1);
+  Gate both;
+  pool.Run(MakeJob({}, [&] {
+    done_.push_back(1);
+    pool.Stop();
+  }));
+  pool.Run(MakeJob([&] { both.Open(); }, Done(2)));
+  both.Pass();  // both may be handed back together
+  RunUntilDone(1);
+  EXPECT_THAT(done_, ElementsAre(1));
+  EXPECT_EQ(pool.queued(), 0u);
+}
+
+TEST_F(WorkerPoolTest, DoneMayGiveTheNextJob) {
+  WorkerPool pool(kernel_, loop(), 2);
+  std::function<void()> next = [&] {
+    done_.push_back(static_cast<int>(done_.size()));
+    if (done_.size() < 50) pool.Run(MakeJob({}, next));
+  };
+  pool.Run(MakeJob({}, next));
+  RunUntilDone(50);
+}
+
+class SoundWorkerPoolTest : public WorkerPoolTest {
+ protected:
+  SoundWorkerPoolTest() : WorkerPoolTest(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Coordinations, SoundWorkerPoolTest,
+                         ::testing::Values(CoordinationKind::kMasked, CoordinationKind::kEventfd),
+                         [](const auto& kind) { return ToString(kind.param); });
+
+TEST_P(SoundWorkerPoolTest, NoWakeUpIsLostOverManyJobs) {
+  WorkerPool pool(kernel_, loop(), 3);
+  std::set<int> seen;
+  for (int round = 0; round < 500; ++round) {
+    for (int i = 0; i < 1 + round % 5; ++i) {
+      pool.Run(MakeJob({}, [&, round, i] { seen.insert(round * 10 + i); }));
+    }
+    // Without a time-out: a wake-up that was lost would hang here.
+    while (pool.queued() > 0) ASSERT_TRUE(loop().RunOnce());
+  }
+  EXPECT_EQ(seen.size(), 1500u);
+}
+
+}  // namespace
+}  // namespace pollux
