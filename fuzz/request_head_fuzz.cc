@@ -1,0 +1,77 @@
+// Request heads: any split of the same bytes gives the same outcome, and what is accepted holds
+// what the rest of the server relies on. The first byte of the input chooses the split.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/base/check.h"
+#include "core/http/request.h"
+
+namespace {
+
+using pollux::http::Limits;
+using pollux::http::Request;
+using pollux::http::RequestParser;
+using State = RequestParser::State;
+
+struct Read {
+  RequestParser::Outcome outcome;  // `consumed` is the sum over the pieces
+  Request request;
+};
+
+// Feeds `bytes` in pieces of `piece` bytes, as a socket would.
+Read ReadInPieces(std::string_view bytes, size_t piece) {
+  RequestParser parser(Limits{});
+  Read read;
+  while (read.outcome.state == State::kNeedMore && !bytes.empty()) {
+    const RequestParser::Outcome step = parser.Parse(bytes.substr(0, piece));
+    CHECK(step.consumed <= std::min(piece, bytes.size()));
+    if (step.state == State::kNeedMore) CHECK(step.consumed == std::min(piece, bytes.size()));
+    bytes.remove_prefix(step.consumed);
+    const size_t consumed = read.outcome.consumed + step.consumed;
+    read.outcome = step;
+    read.outcome.consumed = consumed;
+  }
+  read.request = parser.request();
+  return read;
+}
+
+bool HasDotSegment(std::string_view path) {
+  for (;;) {
+    const size_t end = path.find('/');
+    const std::string_view segment = path.substr(0, end);
+    if (segment == "." || segment == "..") return true;
+    if (end == std::string_view::npos) return false;
+    path.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const size_t piece = size_t{data[0]} + 1;
+  const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const Read whole = ReadInPieces(bytes, std::max<size_t>(bytes.size(), 1));
+  const Read split = ReadInPieces(bytes, piece);
+
+  CHECK(whole.outcome.state == split.outcome.state);
+  CHECK(whole.outcome.status == split.outcome.status);
+  if (whole.outcome.state != State::kComplete) return 0;
+
+  CHECK(whole.outcome.consumed == split.outcome.consumed);
+  const Request& request = whole.request;
+  CHECK(request.path == split.request.path);
+  CHECK(request.query == split.request.query);
+  CHECK(request.host == split.request.host);
+  CHECK(request.range == split.request.range);
+  CHECK(request.content_length == split.request.content_length);
+  CHECK(request.keep_alive == split.request.keep_alive);
+
+  CHECK(request.path == "*" || request.path.starts_with('/'));
+  CHECK(request.path.find('\0') == std::string::npos);
+  CHECK(!HasDotSegment(request.path));
+  CHECK(!(request.chunked && request.content_length));  // RFC 9112 §6.1: one framing or none
+  return 0;
+}
