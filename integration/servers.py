@@ -372,6 +372,10 @@ class PolluxServer(Server):
         self.metrics_path = metrics_path
         self.flags = {"listen": listen, "metrics_path": metrics_path, **flags}
         self._extra = list(extra)
+        if flags.get("user"):
+            # A process that changed its user cannot be traced by its like (ptrace(2), dumpable),
+            # which is how leaks are looked for at its end.
+            self._env.setdefault("ASAN_OPTIONS", "detect_leaks=0:exitcode=99")
 
     def command(self):
         arguments = [self.binary, self.root]
