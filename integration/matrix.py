@@ -10,7 +10,7 @@ SOUND = [("eventfd", "epoll"), ("eventfd", "poll"), ("masked", "epoll"), ("maske
 # ... and the specimen of 2006, which may stall for seconds but must send the right bytes.
 PUBLISHED = ("published", "poll")
 
-# `auto` sends cold files below 4 MiB through the page cache; what is to be read by AIO is larger.
+# `auto` sends cold files below 4 MiB through the page cache; if it uses AIO at all, then above.
 AIO_BYTES_MIN = 4 << 20
 
 

@@ -18,6 +18,16 @@ CHUNK = 64 * 1024
 READS = 120
 
 
+def assert_read_by_aio(way, metrics, least):
+    """That the test tested what it is for. `auto` decides by the device: where read-ahead
+    is long it leaves cold files to threads, and has no completions to overlook."""
+    completed = metrics.value("pollux_reads_completed_total")
+    if way["backend"] == "auto" and completed == 0:
+        return
+    assert completed >= least
+    assert metrics.count("pollux_completion_to_dispatch_seconds") >= least
+
+
 @pytest.mark.parametrize("way", every(backends=AIO_BACKENDS, quick=QUICK))
 def test_one_cold_read_at_a_time_never_stalls(pollux, files, way):
     server = pollux(files.root, chunk="64K", **way)
@@ -29,8 +39,7 @@ def test_one_cold_read_at_a_time_never_stalls(pollux, files, way):
             connection.ask("/" + file.name, range=(offset, offset + CHUNK - 1))
             connection.read_checked(Checker(file, offset, CHUNK))
     metrics = server.metrics()
-    assert metrics.value("pollux_reads_completed_total") >= READS, "not what was meant"
-    assert metrics.count("pollux_completion_to_dispatch_seconds") >= READS
+    assert_read_by_aio(way, metrics, READS)
     gauges.no_stalls(metrics)
 
 
@@ -46,7 +55,8 @@ def test_many_cold_reads_at_once_never_stall(pollux, files, way):
                                    offset=number * 4 * CHUNK + 1, length=4 * CHUNK))
             swarm.run()
     metrics = server.metrics()
-    assert metrics.value("pollux_reads_completed_total") >= 2 * 32 * 4
+    # Downloads at the same place may share a read.
+    assert_read_by_aio(way, metrics, 2 * 32)
     gauges.no_stalls(metrics)
     gauges.wait_idle(server)
 
