@@ -71,7 +71,8 @@ void Clear(Request& request) {
 // does not is refused in the callbacks, or by Framing once all fields are known.
 class HeadParser final : public beast::http::basic_parser<true> {
  public:
-  explicit HeadParser(Request& request) : request_(request) {
+  // `target` only lends its memory.
+  HeadParser(Request& request, Target& target) : request_(request), target_(target) {
     header_limit(static_cast<std::uint32_t>(-1));  // the scanner has limited it
     body_limit(boost::none);                       // BodySkipper does
   }
@@ -85,7 +86,7 @@ class HeadParser final : public beast::http::basic_parser<true> {
     if (const auto refusal = framing_.Finish(request_)) return refusal;
     // What follows a CONNECT might be meant for the tunnel that there will not be.
     if (request_.method_name == "CONNECT") request_.keep_alive = false;
-    if (absolute_host_) request_.host = *absolute_host_;  // over any Host (RFC 9112 §3.2.2)
+    if (absolute_) request_.host = target_.host;  // over any Host (RFC 9112 §3.2.2)
     return std::nullopt;
   }
 
@@ -107,11 +108,10 @@ class HeadParser final : public beast::http::basic_parser<true> {
     }
     // Its target is an authority, and it is answered 405 whatever that is.
     if (verb == beast::http::verb::connect) return std::nullopt;
-    auto target = ParseTarget(text);
-    if (!target) return Refusal{400, "bad request target"};
-    request_.path = std::move(target->path);
-    request_.query = std::move(target->query);
-    if (!target->host.empty()) absolute_host_ = std::move(target->host);
+    if (!ParseTarget(text, target_)) return Refusal{400, "bad request target"};
+    request_.path.swap(target_.path);
+    request_.query.swap(target_.query);
+    absolute_ = !target_.host.empty();
     return std::nullopt;
   }
 
@@ -182,9 +182,10 @@ class HeadParser final : public beast::http::basic_parser<true> {
   void on_finish_impl(beast::error_code&) override {}
 
   Request& request_;
+  Target& target_;
+  bool absolute_ = false;
   Framing framing_;
   std::optional<Refusal> refusal_;
-  std::optional<std::string> absolute_host_;
   const char* reason_ = "bad request line";
 };
 
@@ -203,7 +204,7 @@ class RequestParser::Impl {
       request_.target = scanner_.target();
       Finish(Refusal{scanner_.status(), scanner_.reason()});
     } else if (scanner_.state() == HeadScanner::State::kComplete) {
-      Finish(HeadParser(request_).ParseHead(scanner_.head()));
+      Finish(HeadParser(request_, target_).ParseHead(scanner_.head()));
     }
     Outcome outcome = outcome_;
     outcome.consumed = consumed;
@@ -231,6 +232,7 @@ class RequestParser::Impl {
 
   HeadScanner scanner_;
   Request request_;
+  Target target_;    // its strings are reused
   Outcome outcome_;  // consumed stays 0: what a call after the end returns
 };
 

@@ -1,7 +1,9 @@
 // Request heads: bytes in, a struct out. No descriptors, no loop.
 //
-// Boost.Beast's basic_parser reads the bytes; what it accepts but Pollux refuses (RFC 9112 §§2-6,
-// the framing that smuggling lives on) is checked in its callbacks.
+// HeadScanner looks at each byte once, keeps the limits, and finds the end of the head;
+// Boost.Beast's basic_parser takes the whole head apart; Framing decides body and connection. What
+// Beast accepts but Pollux refuses (RFC 9112 §§2-6, where smuggling lives) the first and the last
+// refuse. Not for use by two threads at once.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +29,8 @@ struct Request {
   std::string method_name;
   int version_minor = 1;  // HTTP/1.x with x > 1 counts as 1
   std::string target;     // as received, for the log
-  std::string path;       // decoded once, dot segments removed; begins with '/'. "*" for OPTIONS *
+  std::string path;       // decoded once, dot segments removed; begins with '/'. "*" for OPTIONS *,
+                          // empty for CONNECT, whose target is no path
   std::string query;      // undecoded, without '?'
   bool keep_alive = true;
 
@@ -35,13 +38,14 @@ struct Request {
   std::optional<uint64_t> content_length;
   bool expect_continue = false;
 
+  // Fields that came in several lines are joined with ", " (RFC 9110 §5.3).
   std::optional<std::string> range;
   std::optional<std::string> if_range;
   std::optional<std::string> if_match;
   std::optional<std::string> if_none_match;
   std::optional<std::string> if_modified_since;
   std::optional<std::string> if_unmodified_since;
-  std::string host;
+  std::string host;        // of an absolute-form target, else of Host; with its port
   std::string referer;     // for the access log
   std::string user_agent;  // for the access log
 };
@@ -62,6 +66,8 @@ class RequestParser {
   ~RequestParser();
 
   // Takes the bytes that followed the last call's consumed ones. Any split gives the same result.
+  // kNeedMore has consumed them all. After kComplete and kBad it takes nothing until Reset; after
+  // kBad the connection has to end, as no one knows where the next request begins.
   Outcome Parse(std::string_view bytes);
 
   // True once a byte of a request was consumed: a half-sent head, not an idle connection.

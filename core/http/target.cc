@@ -16,6 +16,7 @@ constexpr ByteSet kPathBytes = MakeByteSet([](char c) {
 
 // Decodes each escape once. False for a broken escape and for %00.
 bool PercentDecode(std::string_view text, std::string& out) {
+  out.clear();
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
@@ -75,19 +76,24 @@ bool TakeAuthority(std::string_view& rest, std::string& host) {
 
 }  // namespace
 
-std::optional<Target> ParseTarget(std::string_view text) {
-  Target target;
+bool ParseTarget(std::string_view text, Target& target) {
+  target.host.clear();
   // A fragment is never sent (RFC 9112 §3.2); who sends one means another path than is seen here.
-  if (text.find('#') != std::string_view::npos) return std::nullopt;
-  if (text.empty() || (text.front() != '/' && !TakeAuthority(text, target.host))) {
-    return std::nullopt;
-  }
+  if (text.find('#') != std::string_view::npos) return false;
+  if (text.empty() || (text.front() != '/' && !TakeAuthority(text, target.host))) return false;
   const size_t question = text.find('?');
-  if (question != std::string_view::npos) target.query = text.substr(question + 1);
+  const bool query = question != std::string_view::npos;
+  target.query = query ? text.substr(question + 1) : std::string_view();
   std::string_view path = text.substr(0, question);
   if (path.empty()) path = "/";  // "http://host" and "http://host?query"
-  if (!PercentDecode(path, target.path)) return std::nullopt;
+  if (!PercentDecode(path, target.path)) return false;
   RemoveDotSegments(target.path);
+  return true;
+}
+
+std::optional<Target> ParseTarget(std::string_view text) {
+  Target target;
+  if (!ParseTarget(text, target)) return std::nullopt;
   return target;
 }
 

@@ -13,9 +13,14 @@ struct Target {
   std::string host;   // of an absolute-form target, else empty
 };
 
-// Nothing for a broken escape, %00, or a form that is not served (authority-form). The path never
-// climbs above "/": "/../x" is "/x". Any byte but NUL may come out of an escape, '/' included.
-std::optional<Target> ParseTarget(std::string_view target);
+// Nothing for a broken escape, %00, a fragment, or a form that is not served: authority-form, and
+// asterisk-form, which is no path. The path never climbs above "/": "/../x" is "/x". Any byte but
+// NUL may come out of an escape, '/' included. Empty segments are dropped like ".", as the file
+// system has it: "/a//../b" is "/b".
+std::optional<Target> ParseTarget(std::string_view text);
+
+// The same, into the memory of `target`'s strings; false for nothing, `target` is then anything.
+bool ParseTarget(std::string_view text, Target& target);
 
 // Percent-encodes a decoded path for Location: unreserved and '/' stay, the rest is escaped. Never
 // yields a leading "//".

@@ -168,6 +168,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"WithLargestPort", "3.2", "GET / HTTP/1.1\r\nHost: a:65535\r\n\r\n", 0},
         Row{"WithTooLargePort", "3.2", "GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400},
         Row{"WithPortThatIsNoNumber", "3.2", "GET / HTTP/1.1\r\nHost: a:8o\r\n\r\n", 400},
+        Row{"WithTwoPorts", "3.2", "GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n", 400},
         Row{"Ipv4", "3.2", "GET / HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n", 0},
         Row{"Ipv6", "3.2", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 0},
         Row{"Ipv6Broken", "3.2", "GET / HTTP/1.1\r\nHost: [::1:80\r\n\r\n", 400},

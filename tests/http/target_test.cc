@@ -138,6 +138,15 @@ TEST(TargetTest, HostOfAnAbsoluteFormKeepsItsPort) {
   EXPECT_EQ(ParseTarget("http://[::1]")->host, "[::1]");
 }
 
+TEST(TargetTest, UsedTargetKeepsNothingOfItsLastUse) {
+  Target target;
+  ASSERT_TRUE(ParseTarget("http://a.example/a/long/enough/path/to/need/memory?q", target));
+  ASSERT_TRUE(ParseTarget("/b", target));
+  EXPECT_EQ(target.path, "/b");
+  EXPECT_EQ(target.query, "");
+  EXPECT_EQ(target.host, "");
+}
+
 bool IsClean(const std::string& path) {
   const std::string closed = path + "/";
   return path.front() == '/' && path.find("//") == std::string::npos &&
