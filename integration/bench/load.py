@@ -125,6 +125,10 @@ class _Answer:
         self._head = b""
         self.left = None  # unknown until the head is complete
 
+    @property
+    def begun(self):
+        return bool(self._head)
+
     def head_part(self, data):
         """Takes bytes of the head, and of the body behind it."""
         if not data:
@@ -180,6 +184,13 @@ def _drain(port, targets, begin):
             "cpu_seconds": time.process_time() - cpu}
 
 
+def _received(connection):
+    try:
+        return connection.recv(65536)
+    except ConnectionResetError:
+        return b""
+
+
 def _probe(port, target, begin):
     request = _request(target)
     idle = [_connect(port)]
@@ -209,7 +220,16 @@ def _probe(port, target, begin):
                 ended.close()
                 continue
             connection, answer, sent = waiting[number]
-            answer.head_part(connection.recv(65536))
+            data = _received(connection)
+            if not data and not answer.begun:
+                # A time-out that crossed the request: asked again (RFC 9112, 9.3.1), on its time.
+                del waiting[number]
+                connection.close()
+                connection = _connect(port)
+                waiting[connection.fileno()] = (connection, _Answer(target), sent)
+                connection.sendall(request)
+                continue
+            answer.head_part(data)
             if answer.left == 0:
                 latencies.append(time.monotonic() - sent)
                 del waiting[number]
