@@ -62,8 +62,10 @@ LinuxWorld::LinuxWorld() {
 }
 
 LinuxWorld::~LinuxWorld() {
-  ::sigaction(SIGUSR1, &action_, nullptr);
+  // The mask first: a kick that a failed test left pending goes to its handler, and not to
+  // SIGUSR1's default action, which would end the program and hide the failure.
   ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+  ::sigaction(SIGUSR1, &action_, nullptr);
   std::error_code ignored;
   std::filesystem::remove_all(scratch_, ignored);
 }
