@@ -181,6 +181,12 @@ class HelperFixture : public ::testing::Test {
     for (const Completion& completion : out) results.push_back(completion.event.res);
     return results;
   }
+  // Once the helper sleeps for the `sleeps`th time: how often it has parked so far. Only the
+  // difference tells something: it may or may not park before it hears of the first read.
+  int ParksBeforeSleep(int sleeps) {
+    ring_.AwaitSleeps(sleeps);
+    return parks_.count();
+  }
   void Pass(Nanoseconds time) { clock_ns_ += time.count(); }
   TimePoint now() const { return TimePoint(Nanoseconds(clock_ns_)); }
 

@@ -61,9 +61,10 @@ TEST_F(MaskedCoordinationTest, NoThreadToBeHadIsToldAndTriedAgain) {
   EXPECT_EQ(BeforeSubmit(1).error().code, EAGAIN);
   ::testing::Mock::VerifyAndClearExpectations(&kernel_);
   EXPECT_TRUE(BeforeSubmit(1));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});  // the refused one was not counted: after this the helper parks
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_EQ(ring_.sleeps(), 1);
 }
 
@@ -107,9 +108,10 @@ TEST_F(MaskedCoordinationTest, HelperSleepsForOneWithoutTimeoutAndOpensSigusr1On
 TEST_F(MaskedCoordinationTest, HelperParksWhileNothingIsPending) {
   Start();
   EXPECT_TRUE(BeforeSubmit(2));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
   ring_.Complete({2});
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_EQ(ring_.sleeps(), 2);
   EXPECT_TRUE(BeforeSubmit(1));  // unparks it
   ring_.AwaitSleeps(3);
@@ -157,9 +159,10 @@ TEST_F(MaskedCoordinationTest, KickGoesToTheLoopsThread) {
     return Status();
   });
   EXPECT_TRUE(BeforeSubmit(1));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({5});
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_CALL(kernel_, tgkill(kPid, ::testing::Ne(main_tid_), SIGUSR1)).Times(1);  // the stop
   coordination_->Stop();
 }
@@ -167,9 +170,10 @@ TEST_F(MaskedCoordinationTest, KickGoesToTheLoopsThread) {
 TEST_F(MaskedCoordinationTest, SecondBatchBeforeTheFirstIsCollectedNeedsNoSecondKick) {
   Start();
   EXPECT_TRUE(BeforeSubmit(3));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
   ring_.Complete({2, 3});
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_THAT(Collect(), ElementsAre(1, 2, 3));
   EXPECT_EQ(loop_kicks_.count(), 1);
   EXPECT_TRUE(BeforeSubmit(1));  // but the next after a look at an empty store does
@@ -232,10 +236,11 @@ TEST_F(MaskedCoordinationTest, HelperWhoseReadWasWithdrawnPicksUpTheNextOne) {
   ring_.AwaitSleeps(1);
   coordination_->SubmitFailed(1);
   EXPECT_TRUE(BeforeSubmit(1));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({9});
   loop_kicks_.Await(1);
   EXPECT_THAT(Collect(), ElementsAre(9));
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_EQ(ring_.sleeps(), 1);
 }
 
@@ -252,9 +257,10 @@ TEST_F(MaskedCoordinationTest, PartlyFailedSubmitLeavesTheRestPending) {
   Start();
   EXPECT_TRUE(BeforeSubmit(3));
   coordination_->SubmitFailed(2);
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_THAT(Collect(), ElementsAre(1));
 }
 
@@ -282,8 +288,9 @@ TEST_F(MaskedCoordinationTest, StopEndsASleepingHelperWithAKickToItsThread) {
 TEST_F(MaskedCoordinationTest, StopEndsAParkedHelper) {
   Start();
   EXPECT_TRUE(BeforeSubmit(1));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   coordination_->Stop();
   EXPECT_EQ(ring_.sleeps(), 1);
   EXPECT_THAT(Collect(), ElementsAre(1));  // what was reaped is not lost
@@ -292,8 +299,9 @@ TEST_F(MaskedCoordinationTest, StopEndsAParkedHelper) {
 TEST_F(MaskedCoordinationTest, StopMayFindTheHelperGoneAlready) {
   Start();
   EXPECT_TRUE(BeforeSubmit(1));
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_CALL(kernel_, tgkill).WillOnce(Return(Err(ESRCH, "tgkill")));
   coordination_->Stop();
 }

@@ -139,9 +139,10 @@ TEST_F(PublishedCoordinationTest, NoKickIsSentToAHelperThatIsNotAsleep) {
   Start();
   EXPECT_TRUE(BeforeSubmit(1));
   AwaitHelper(1);
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({5});
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_TRUE(Wait(milliseconds(1)));
   EXPECT_THAT(Collect(), ElementsAre(5));
   EXPECT_EQ(own_kicks_.count(), 0);
@@ -221,9 +222,10 @@ TEST_F(PublishedCoordinationTest, NoThreadToBeHadIsToldAndNothingIsPending) {
   ::testing::Mock::VerifyAndClearExpectations(&kernel_);
   EXPECT_TRUE(BeforeSubmit(1));
   AwaitHelper(1);
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_EQ(ring_.sleeps(), 1);
 }
 
@@ -232,9 +234,10 @@ TEST_F(PublishedCoordinationTest, FailedSubmitLeavesNothingPending) {
   EXPECT_TRUE(BeforeSubmit(2));
   coordination_->SubmitFailed(1);
   AwaitHelper(1);
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_EQ(ring_.sleeps(), 1);
 }
 
@@ -261,8 +264,9 @@ TEST_F(PublishedCoordinationTest, StopIsHeardByAParkedHelper) {
   Start();
   EXPECT_TRUE(BeforeSubmit(1));
   AwaitHelper(1);
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   coordination_->Stop();
   EXPECT_THAT(Collect(), ElementsAre(1));
 }
@@ -290,9 +294,10 @@ TEST_F(PublishedCoordinationTest, LostWakeUp_ShowsAsATimeoutRescue) {
   Start();
   EXPECT_TRUE(BeforeSubmit(1));
   AwaitHelper(1);
+  const int parks = ParksBeforeSleep(1);
   ring_.Complete({1});
   loop_kicks_.Await(1);
-  parks_.Await(1);
+  parks_.Await(parks + 1);
   EXPECT_TRUE(Wait(std::nullopt));  // returns 0 after its second: the kick came before it
   Pass(seconds(1));
   EXPECT_THAT(Collect(), ElementsAre(1));
