@@ -38,7 +38,7 @@ TEST_F(ListenerTest, AcceptsABoundedNumberATurn) {
   EXPECT_EQ(listener_->accepted(), clients.size());
 }
 
-TEST_F(ListenerTest, AcceptedSocketsAreNonBlockingAndDoNotDelay) {
+TEST_F(ListenerTest, AcceptedSocketsDoNotBlockDelayOrHoard) {
   auto client = Connect();
   int found = 0;
   for (int fd = 3; fd < 200; ++fd) {
@@ -51,6 +51,9 @@ TEST_F(ListenerTest, AcceptedSocketsAreNonBlockingAndDoNotDelay) {
     ++found;
     ASSERT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
     EXPECT_NE(on, 0);
+    int unsent = 0;
+    ASSERT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, &size), 0);
+    EXPECT_EQ(unsent, static_cast<int>(kUnsentBytesMax));
     char byte = 0;
     EXPECT_EQ(::recv(fd, &byte, 1, 0), -1);
     EXPECT_EQ(errno, EAGAIN);
