@@ -50,7 +50,7 @@ class OpenDirectJob final : public WorkerJob {
     for (;;) {
       auto fd = kernel.openat(AT_FDCWD, path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0);
       if (!fd && fd.error().code == EINTR) continue;  // a signal during a slow open
-      return OwnFd(kernel, std::move(fd));
+      return OwnFd(kernel, fd);
     }
   }
 

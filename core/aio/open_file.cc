@@ -22,7 +22,7 @@ Result<Fd> OpenBeneath(Kernel& kernel, int root, const std::string& path, uint64
   for (;;) {
     auto fd = kernel.openat2(root, path.c_str(), how);
     if (!fd && fd.error().code == EINTR) continue;  // a signal during a slow open: nothing happened
-    return OwnFd(kernel, std::move(fd));
+    return OwnFd(kernel, fd);
   }
 }
 

@@ -34,12 +34,11 @@ void Framing::AddCoding(std::string_view element) {
   const size_t semicolon = element.find(';');
   const std::string_view name = TrimOws(element.substr(0, semicolon));
   const bool parameters = semicolon != std::string_view::npos;
-  if (!IsToken(name)) {
+  const bool chunked = EqualsIgnoreCase(name, "chunked");
+  if (!IsToken(name) || (chunked && parameters)) {  // chunked has none (RFC 9112 §7.1)
     coding_bad_ = true;
-  } else if (!EqualsIgnoreCase(name, "chunked")) {
+  } else if (!chunked) {
     coding_unknown_ = true;
-  } else if (parameters) {
-    coding_bad_ = true;  // it has none (RFC 9112 §7.1)
   } else {
     chunked_ = true;
   }

@@ -91,8 +91,8 @@ void Coalesce(std::vector<ByteRange>& ranges) {
 
 RangeResult ParseRange(std::string_view value, uint64_t size, size_t ranges_max) {
   constexpr std::string_view kUnit = "bytes=";
-  const RangeResult whole;
-  if (!EqualsIgnoreCase(value.substr(0, kUnit.size()), kUnit)) return whole;
+  const auto whole = [] { return RangeResult{}; };
+  if (!EqualsIgnoreCase(value.substr(0, kUnit.size()), kUnit)) return whole();
 
   std::vector<ByteRange> ranges;
   size_t specs = 0;
@@ -103,7 +103,7 @@ RangeResult ParseRange(std::string_view value, uint64_t size, size_t ranges_max)
   while (const auto element = list.Next()) {
     if (element->empty()) continue;  // RFC 9110 §5.6.1.2
     const auto spec = ParseSpec(*element);
-    if (!spec || ++specs > ranges_max) return whole;
+    if (!spec || ++specs > ranges_max) return whole();
     if (size == 0) {
       // A suffix of nothing is nothing, which no Content-Range can say: all of it, then.
       empty_suffix = empty_suffix || (spec->first.empty() && Saturated(spec->last) > 0);
@@ -116,7 +116,7 @@ RangeResult ParseRange(std::string_view value, uint64_t size, size_t ranges_max)
     if (!sum_exceeds_size) sum += range->length;
     ranges.push_back(*range);
   }
-  if (specs == 0 || sum_exceeds_size || empty_suffix) return whole;
+  if (specs == 0 || sum_exceeds_size || empty_suffix) return whole();
   if (ranges.empty()) return {RangeResult::Kind::kUnsatisfiable, {}};
   if (ranges.size() > 1) Coalesce(ranges);
   return {RangeResult::Kind::kRanges, std::move(ranges)};
