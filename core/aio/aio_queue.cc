@@ -93,7 +93,10 @@ void AioQueue::RunJob() {
   if (auto batch = Fill(true, &unlimited); !batch.empty()) Submit(std::move(batch), true);
   uint64_t budget = kSubmitBytesPerTurn;
   if (auto batch = Fill(false, &budget); !batch.empty()) Submit(std::move(batch), false);
-  if (!line_.empty() && !free_slots_.empty() && !refused_) loop_.Post(*this);
+  // A batch that failed at once gave its slots back, and no completion will come for it.
+  if (!refused_ && !free_slots_.empty() && !(line_.empty() && blocking_line_.empty())) {
+    loop_.Post(*this);
+  }
 }
 
 std::vector<iocb*> AioQueue::Fill(bool may_block, uint64_t* bytes) {

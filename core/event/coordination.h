@@ -9,23 +9,21 @@
 //
 // What they stand on; each line is a case in tests/event (measured on Linux 6, signal(7), aio(7)):
 //
-//   situation                                  what Linux does
-//   ----------------------------------------- -----------------------------------------------------
-//   signal pending, ppoll/epoll_pwait opens    EINTR at once; nothing is lost between check and
-//     it and would sleep                         sleep
-//   the same, but a descriptor is ready        the count; the signal stays pending
-//   the same, time-out 0, nothing ready        ppoll: EINTR. epoll_pwait: 0, the signal stays
-//   pending signal unblocked, before poll(2) sleeps    the handler runs; poll sleeps its whole
-//   time-out kill(getpid()) while two threads have      main gets it, even if main sent it: a kick
-//   for the
-//     it unblocked                               helper never reaches the helper
-//   signal pending, io_pgetevents opens it     EINTR, or events *and* the handler has run; fewer
-//                                                than min_nr may come
-//   io_getevents, time-out 0, empty ring       libaio sees head == tail and does not enter the
-//   kernel IOCB_FLAG_RESFD                            the event is in the ring before the eventfd
-//   is
-//                                                signalled: drain first, reap then
-//   tgkill to a thread that has ended          ESRCH, also before it was joined
+// - A signal is pending and ppoll or epoll_pwait opens it. Where it would sleep: EINTR at once, so
+//   nothing is lost between check and sleep. Where a descriptor is ready: the count, and the signal
+//   stays pending. With time-out 0 and nothing ready: ppoll says EINTR, epoll_pwait 0.
+// - A pending signal is unblocked before poll(2) sleeps: the handler runs, and poll sleeps its
+// whole
+//   time-out.
+// - kill(getpid()) while two threads have it unblocked: main gets it, even if main sent it. A kick
+//   for the helper never reaches the helper.
+// - A signal is pending and io_pgetevents opens it: EINTR, or events *and* the handler has run;
+// fewer
+//   than min_nr may come.
+// - io_getevents, time-out 0, empty ring: libaio sees head == tail and does not enter the kernel.
+// - IOCB_FLAG_RESFD: the event is in the ring before the eventfd is signalled. Drain first, then
+//   reap.
+// - tgkill to a thread that has ended: ESRCH, also before it was joined.
 //
 // EINTR carries no information, and neither does its absence: after *every* return of Wait the
 // caller calls Collect until it comes back short, looks at its own queues, and recomputes its

@@ -4,6 +4,7 @@
 #include <spdlog/sinks/base_sink.h>
 
 #include <chrono>
+#include <iterator>
 
 namespace pollux {
 namespace {
@@ -26,6 +27,21 @@ class KernelSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
   int fd_;
 };
 
+// A path that a client chose may hold any byte: none may end the line or talk to a terminal.
+std::string Printable(const std::string& message) {
+  std::string out;
+  out.reserve(message.size());
+  for (const char c : message) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 Logger::Logger(Kernel& kernel, int fd, spdlog::level::level_enum level)
@@ -44,7 +60,7 @@ void Logger::Log(spdlog::level::level_enum level, const std::string& message) {
   const timespec now = kernel_.clock_gettime(CLOCK_REALTIME);
   const spdlog::log_clock::time_point time{std::chrono::duration_cast<spdlog::log_clock::duration>(
       std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec))};
-  logger_->log(time, spdlog::source_loc{}, level, message);
+  logger_->log(time, spdlog::source_loc{}, level, Printable(message));
 }
 
 }  // namespace pollux

@@ -69,6 +69,14 @@ TEST_F(LoggerTest, MessageIsNotTakenForAFormat) {
   EXPECT_EQ(lines_.at(0), "2006-11-14T21:24:16.987Z info GET /{x}%s\n");
 }
 
+TEST_F(LoggerTest, NoByteOfAMessageEndsTheLineOrTalksToATerminal) {
+  ExpectWrites(2, 1);
+  Logger log(kernel_, 2, spdlog::level::info);
+  log.Info("opening \"{}\"", "x\n2026 error FORGED\x1b[31m\x7f");
+  EXPECT_EQ(lines_, std::vector<std::string>{"2006-11-14T21:24:16.987Z info opening "
+                                             "\"x\\x0a2026 error FORGED\\x1b[31m\\x7f\"\n"});
+}
+
 TEST_F(LoggerTest, AWriteThatFailsOrIsShortIsNotRepeated) {
   EXPECT_CALL(kernel_, clock_gettime(CLOCK_REALTIME)).WillRepeatedly(Return(timespec{0, 0}));
   EXPECT_CALL(kernel_, write(2, _, _))
