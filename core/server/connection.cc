@@ -366,7 +366,7 @@ void Connection::Refuse(int status, const char* reason) {
 void Connection::OpenNext(OpenStep step) {
   std::string path = step.path;
   context_.opener.Open(std::move(path), [self = weak_from_this(), step = std::move(step)](
-                                            Result<std::shared_ptr<OpenFile>> opened) {
+                                            const Result<std::shared_ptr<OpenFile>>& opened) {
     // A worker may answer after the client left. A connection opens one path at a time.
     const std::shared_ptr<Connection> connection = self.lock();
     if (connection == nullptr || connection->state_ != State::kOpening) return;

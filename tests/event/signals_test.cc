@@ -127,16 +127,23 @@ class RealSignalsTest : public ::testing::Test {
   Signals signals_{kernel_};
 };
 
+// One at a time: handlers that interrupt each other are more than the thread sanitizer, which puts
+// them off, hands on.
 TEST_F(RealSignalsTest, OnlyInWaitsLeavesSignalsPendingUntilASleepOpensThem) {
   ASSERT_TRUE(signals_.Install(Signals::Delivery::kOnlyInWaits));
-  for (const int signum : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGALRM}) raise(signum);
-  EXPECT_EQ(Signals::Take(SIGTERM), 0);
-  const timespec at_most{5, 0};
-  EXPECT_EQ(kernel_.ppoll(nullptr, 0, &at_most, &signals_.wait_mask()).error().code, EINTR);
-  EXPECT_EQ(Signals::Take(SIGTERM), 1);
-  EXPECT_EQ(Signals::Take(SIGINT), 1);
-  EXPECT_EQ(Signals::Take(SIGHUP), 1);
-  EXPECT_EQ(Signals::Take(SIGTERM), 0);
+  for (const int signum : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGALRM}) {
+    const bool counted = signum == SIGTERM || signum == SIGINT || signum == SIGHUP;
+    raise(signum);
+    if (counted) {
+      EXPECT_EQ(Signals::Take(signum), 0);
+    }
+    const timespec at_most{5, 0};
+    EXPECT_EQ(kernel_.ppoll(nullptr, 0, &at_most, &signals_.wait_mask()).error().code, EINTR);
+    EXPECT_TRUE(kernel_.poll(nullptr, 0, 0));  // here it hands on what it put off
+    if (counted) {
+      EXPECT_EQ(Signals::Take(signum), 1) << signum;
+    }
+  }
 }
 
 TEST_F(RealSignalsTest, SeveralBeforeATakeAreAllCounted) {

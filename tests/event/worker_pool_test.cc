@@ -228,9 +228,12 @@ TEST_F(WorkerPoolTest, StopWaitsForRunningJobsDropsTheRestAndCallsDoneForNeither
       Done(1), destroyed));
   pool.Run(MakeJob([&] { second_ran = true; }, Done(2), destroyed));
   running.Pass();
-  std::thread later([&] { go_on.Open(); });
+  // Not before Stop is on its way: it has dropped what did not start when it comes to join.
+  EXPECT_CALL(kernel_, thread_join).WillOnce([&](ThreadId thread) {
+    go_on.Open();
+    linux_.thread_join(thread);
+  });
   pool.Stop();
-  later.join();
   EXPECT_TRUE(finished);
   EXPECT_FALSE(second_ran);
   EXPECT_THAT(done_, IsEmpty());
