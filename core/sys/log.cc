@@ -17,7 +17,7 @@ class KernelSink final : public spdlog::sinks::base_sink<spdlog::details::null_m
   void sink_it_(const spdlog::details::log_msg& msg) override {
     spdlog::memory_buf_t line;
     formatter_->format(msg, line);
-    // EAGAIN of a full pipe, EPIPE, ENOSPC: a log line is not worth a wait or a stop.
+    // EPIPE, ENOSPC, EAGAIN: a log line is not worth a stop. (A full blocking pipe is waited for.)
     (void)kernel_.write(fd_, line.data(), line.size());
   }
   void flush_() override {}

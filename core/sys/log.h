@@ -1,7 +1,8 @@
 // The error log: spdlog's formatting, the seam's clock and write(2).
 //
 // Loop thread only: a worker hands its error back with its job. A line is "TIME LEVEL message", one
-// write(2) each; what cannot be written is lost rather than waited for.
+// write(2) each, never repeated. The descriptor is used as it is: a full pipe that blocks holds the
+// loop until somebody reads it.
 #pragma once
 
 #include <spdlog/logger.h>
