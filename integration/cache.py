@@ -62,22 +62,6 @@ def cached_pages(path):
         os.close(fd)
 
 
-def _free_deferred_buffers():
-    """Network buffers that were consumed on another processor wait for that processor's next
-    packet before they are freed (net.core.skb_defer_max), and pin the pages that sendfile() put
-    into them. So: one packet for each processor."""
-    allowed = os.sched_getaffinity(0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets:
-        packets.bind(("127.0.0.1", 0))
-        try:
-            for processor in allowed:
-                os.sched_setaffinity(0, {processor})
-                packets.sendto(b"x", packets.getsockname())
-                packets.recv(1)
-        finally:
-            os.sched_setaffinity(0, allowed)
-
-
 def _flush_deferred_skbs():
     """Since Linux 5.19 a socket buffer that was consumed on another CPU is freed by the next
     network softirq there; until then it refers to the file's pages. A datagram to oneself on each

@@ -1,0 +1,144 @@
+"""The servers that Pollux is compared with: Debian's nginx and lighttpd, and any command line."""
+
+import os
+import pwd
+import resource
+import shutil
+import signal
+import socket
+
+from .server import Server, ServerError
+
+
+def free_port():
+    """A port nobody listened on just now. For servers that cannot be given port 0."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class NginxServer(Server):
+    """Debian's nginx with one worker. aio: "" (sendfile on the loop) or "threads"."""
+
+    name = "nginx"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, root, *, aio="", sendfile=True, threads=32, open_file_cache=False,
+                 extra="", **common):
+        super().__init__(root, **common)
+        self._aio = f"aio {aio};" if aio else ""
+        self._sendfile = "on" if sendfile else "off"
+        self._threads = threads
+        self._cache = "open_file_cache max=1000 inactive=60s;" if open_file_cache else ""
+        self._extra = extra
+
+    def command(self):
+        self.port = free_port()
+        temporary = "".join(
+            f"{name}_temp_path {self.folder}/{name};"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        path = os.path.join(self.folder, "nginx.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"""
+daemon off;
+user {_user_name()};
+worker_processes 1;
+worker_rlimit_nofile {_file_limit()};
+pid {self.folder}/pid;
+error_log stderr warn;
+thread_pool default threads={self._threads} max_queue=65536;
+events {{ worker_connections {_file_limit() // 2}; }}
+http {{
+  types {{ text/html html; text/plain txt; }}
+  default_type application/octet-stream;
+  access_log off;
+  sendfile {self._sendfile};
+  {self._aio}
+  {self._cache}
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  {temporary}
+  {self._extra}
+  server {{
+    listen 127.0.0.1:{self.port} backlog=4096;
+    root {self.root};
+  }}
+}}
+""")
+        return [_program("nginx"), "-p", self.folder, "-c", path, "-e", "stderr"]
+
+
+class LighttpdServer(Server):
+    """Debian's lighttpd."""
+
+    name = "lighttpd"
+    stop_statuses = (0, 1)  # 1 if a connection was still open
+
+    def __init__(self, root, *, network_backend="sendfile", extra="", **common):
+        super().__init__(root, **common)
+        self._backend = network_backend
+        self._extra = extra
+
+    def command(self):
+        self.port = free_port()
+        path = os.path.join(self.folder, "lighttpd.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"""
+server.document-root = "{self.root}"
+server.bind = "127.0.0.1"
+server.port = {self.port}
+server.network-backend = "{self._backend}"
+server.listen-backlog = 4096
+server.max-fds = {_file_limit()}
+server.max-connections = {_file_limit() // 2}
+server.max-keep-alive-requests = 1000000000
+server.errorlog = "{self.folder}/error.log"
+index-file.names = ( "index.html" )
+mimetype.assign = ( ".html" => "text/html", "" => "application/octet-stream" )
+{self._extra}
+""")
+        return [_program("lighttpd"), "-D", "-f", path]
+
+    def stderr(self):
+        text = super().stderr()
+        try:
+            with open(os.path.join(self.folder, "error.log"), encoding="utf-8") as file:
+                text += file.read()
+        except (FileNotFoundError, TypeError):
+            pass
+        return text
+
+
+class CommandServer(Server):
+    """Any command line with {port} and {root}."""
+
+    name = "command"
+    stop_statuses = (0, -signal.SIGTERM)  # whether it handles the signal is its own business
+
+    def __init__(self, template, root, **common):
+        super().__init__(root, **common)
+        self._template = template
+
+    def command(self):
+        self.port = free_port()
+        line = self._template.replace("{port}", str(self.port)).replace("{root}", self.root)
+        return ["/bin/sh", "-c", "exec " + line]
+
+
+def find_program(name):
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def _program(name):
+    found = find_program(name)
+    if found is None:
+        raise ServerError(f"{name} is not installed")
+    return found
+
+
+def _user_name():
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _file_limit():
+    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 65536)
