@@ -1,0 +1,102 @@
+// Of a connection: from a request to its response.
+#include "core/server/connection.h"
+
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "core/http/date.h"
+
+namespace pollux {
+
+ResponseContext Connection::MakeResponseContext(const http::Request* request) {
+  ResponseContext out;
+  out.now = context_.kernel.clock_gettime(CLOCK_REALTIME).tv_sec;
+  if (out.now != context_.date_seconds) {
+    context_.date_seconds = out.now;
+    context_.date = http::FormatDate(out.now);
+  }
+  out.date = context_.date;
+  out.keep_alive = keep_alive_;
+  if (request != nullptr) {
+    out.version_minor = request->version_minor;
+    out.head_only = request->method == http::Method::kHead;
+  }
+  return out;
+}
+
+void Connection::StartRequest(const http::Request& request) {
+  request_ = &request;
+  keep_alive_ = request.keep_alive && !context_.draining;
+  http::BodyLimits limits;
+  limits.body_bytes_max = kSkippedBodyBytesMax;
+  body_.emplace(request, limits);
+  const http::BodySkipper::Outcome outcome = body_->Skip("");
+  if (outcome.state == http::BodySkipper::State::kComplete) {
+    AnswerRequest();
+    return;
+  }
+  const bool readable_method =
+      request.method == http::Method::kGet || request.method == http::Method::kHead;
+  if (outcome.state == http::BodySkipper::State::kBad && readable_method) {
+    Refuse(outcome.status, outcome.reason);
+    return;
+  }
+  // Who expects 100 may or may not send the content after another answer (RFC 9110 §10.1.1), so
+  // what follows could not be told apart. And an upload that is refused anyway is told so, however
+  // large it is.
+  if (request.expect_continue || outcome.state == http::BodySkipper::State::kBad) {
+    keep_alive_ = false;
+    AnswerRequest();
+    return;
+  }
+  unparsed_ = !reader_->input.empty();
+  Enter(State::kSkippingBody);
+}
+
+void Connection::AnswerRequest() {
+  const ResponseContext context = MakeResponseContext(request_);
+  if (std::optional<Response> response = StaticFiles::WithoutFile(*request_, context)) {
+    Respond(std::move(*response));
+    return;
+  }
+  if (!context_.config.metrics_path.empty() && request_->path == context_.config.metrics_path) {
+    Respond(TextResponse(kMetricsContentType, context_.render_metrics(), context));
+    return;
+  }
+  Enter(State::kOpening);
+  OpenNext(StaticFiles::PathToOpen(request_->path));
+}
+
+// Behind a request that was not understood nothing can be trusted: the answer is the last.
+void Connection::Refuse(int status, const char* reason) {
+  keep_alive_ = false;
+  Respond(ErrorResponse(status, reason, MakeResponseContext(request_)));
+}
+
+void Connection::OpenNext(OpenStep step) {
+  std::string path = step.path;
+  context_.opener.Open(std::move(path), [self = weak_from_this(), step = std::move(step)](
+                                            const Result<std::shared_ptr<OpenFile>>& opened) {
+    // A worker may answer after the client left. A connection opens one path at a time.
+    const std::shared_ptr<Connection> connection = self.lock();
+    if (connection == nullptr || connection->state_ != State::kOpening) return;
+    connection->OnOpened(step, opened);
+  });
+}
+
+void Connection::OnOpened(const OpenStep& tried, const Result<std::shared_ptr<OpenFile>>& opened) {
+  if (!opened && StaticFiles::StatusForOpenError(opened.error().code) >= 500) {
+    context_.log.Error("{} while opening \"{}\"", ToString(opened.error()), tried.path);
+  }
+  std::variant<Response, OpenStep> next =
+      context_.files.AfterOpen(*request_, tried, opened, MakeResponseContext(request_));
+  if (OpenStep* step = std::get_if<OpenStep>(&next)) {
+    OpenNext(std::move(*step));
+    return;
+  }
+  Respond(std::move(std::get<Response>(next)));
+  Drive(kInlineBodyBytes);
+}
+
+}  // namespace pollux
