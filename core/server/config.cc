@@ -180,6 +180,8 @@ void AddLimits(CLI::App& app, Config& config) {
            "Header fields of a request, else 431");
   AddSize(app, "--max-target", config.limits.target_bytes_max, 64, 1_MiB,
           "A request target, else 414");
+  AddCount(app, "--max-ranges", config.rules.ranges_max, 1, 1000,
+           "Ranges of a request, else the whole file is sent");
 }
 
 // What only shows when all flags are known; empty if nothing is wrong.

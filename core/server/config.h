@@ -11,6 +11,7 @@
 #include "core/http/request.h"
 #include "core/server/address.h"
 #include "core/server/listener.h"
+#include "core/server/static_file.h"
 #include "core/sys/log.h"
 
 namespace pollux {
@@ -44,6 +45,7 @@ struct Config {
   uint64_t unsent_bytes_max = kUnsentBytesMax;
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
   http::Limits limits;
+  ServingRules rules;
 };
 
 // The end of the command line's story: either a configuration, or a text and an exit status.

@@ -38,7 +38,8 @@ bool Connection::Allowed(State from, State to) {
     case State::kSendingHead:
       return to == State::kSendingBody || to == State::kReadingHead || to == State::kLingering;
     case State::kSendingBody:
-      return to == State::kReadingHead || to == State::kLingering;
+      return to == State::kReadingHead || to == State::kLingering ||
+             to == State::kSendingHead;  // the next piece
     case State::kLingering:
     case State::kClosed:
       return false;

@@ -92,7 +92,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
     kSkippingBody,  // the request's content is read and dropped, up to the next request
     kOpening,       // FileOpener has the path
     kSendingHead,   // the head, and what of the body is in memory
-    kSendingBody,   // a transfer runs
+    kSendingBody,   // a transfer runs, or the next piece of the body is made (then kSendingHead)
     kLingering,     // answered for the last time; what still comes is read and dropped
     kClosed,
   };
@@ -129,6 +129,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool SkipBody();
   bool SendHead();
   bool SendBody();
+  bool NextPiece();
   bool Linger();
 
   // More input into reader_: false at EAGAIN, at the end of the input and on errors.
@@ -168,18 +169,19 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   BodyWait body_wait_ = BodyWait::kTurn;
   int requests_this_turn_ = 0;
   int receives_this_turn_ = 0;
-  uint64_t body_budget_ = 0;  // bytes of files that this Drive may still send
-  uint64_t sent_ = 0;         // bytes in all
-  uint64_t linger_left_ = 0;  // bytes that lingering still accepts
-  int outq_ = 0;              // SIOCOUTQ when the send timer was armed
+  uint64_t body_budget_ = 0;     // bytes of files that this Drive may still send
+  uint64_t sent_ = 0;            // bytes in all
+  uint64_t response_began_ = 0;  // sent_ when the response began
+  uint64_t linger_left_ = 0;     // bytes that lingering still accepts
+  int outq_ = 0;                 // SIOCOUTQ when the send timer was armed
 
   std::unique_ptr<HeadReader> reader_;
   const http::Request* request_ = nullptr;  // in reader_; null if it was not understood
   std::optional<http::BodySkipper> body_;   // of request_'s content
   Response response_;
-  size_t head_sent_ = 0;  // of response_.bytes
+  size_t head_sent_ = 0;  // of response_.bytes, whatever piece they are
   std::unique_ptr<Transfer> transfer_;
-  uint64_t body_sent_ = 0;
+  uint64_t body_sent_ = 0;  // by transfer_
 
   Timer timer_;
   Registration registration_;  // last: leaves the poll set before the socket is closed

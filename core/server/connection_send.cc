@@ -9,6 +9,7 @@ namespace pollux {
 
 void Connection::Respond(Response response) {
   response_ = std::move(response);
+  response_began_ = sent_;
   head_sent_ = 0;
   body_sent_ = 0;
   responding_ = true;
@@ -37,7 +38,7 @@ bool Connection::SendHead() {
     sent_ += *sent;
     context_.counters.bytes_sent_memory += *sent;
   }
-  if (response_.file != nullptr) {
+  if (response_.file != nullptr || response_.rest != nullptr) {
     Enter(State::kSendingBody);
   } else {
     FinishResponse();
@@ -45,7 +46,41 @@ bool Connection::SendHead() {
   return true;
 }
 
+// The next piece of a content that has several takes the place of the one that was sent.
+bool Connection::NextPiece() {
+  if (body_budget_ == 0) {
+    body_wait_ = BodyWait::kTurn;
+    context_.send_queue.Add(*this);
+    return false;
+  }
+  const Result<ContentSource::Outcome> outcome = response_.rest->Next(response_, *this);
+  if (!outcome) {
+    context_.log.Error("{} in the middle of \"{}\" for {}; the connection is closed",
+                       ToString(outcome.error()), request_->path, peer_.ToString());
+    Abort();  // without a length, only a reset says that this was not the end
+    return false;
+  }
+  switch (*outcome) {
+    case ContentSource::Outcome::kPiece:
+      body_budget_ -= std::min<uint64_t>(body_budget_, response_.bytes.size());
+      head_sent_ = 0;
+      body_sent_ = 0;
+      Enter(State::kSendingHead);
+      return true;
+    case ContentSource::Outcome::kWaiting:
+      body_wait_ = BodyWait::kFile;
+      timer_.Disarm();  // not the client's fault
+      return false;
+    case ContentSource::Outcome::kEnd:
+      response_.rest.reset();
+      FinishResponse();
+      return true;
+  }
+  return false;
+}
+
 bool Connection::SendBody() {
+  if (response_.file == nullptr) return NextPiece();
   if ((!in_slice_ && response_.length > body_budget_) || body_budget_ == 0) {
     body_wait_ = BodyWait::kTurn;
     context_.send_queue.Add(*this);
@@ -75,6 +110,9 @@ bool Connection::SendBody() {
   }
   switch (*outcome) {
     case Transfer::Outcome::kDone:
+      transfer_.reset();
+      response_.file.reset();
+      if (response_.rest != nullptr) return NextPiece();
       FinishResponse();
       return true;
     case Transfer::Outcome::kSocketFull:
@@ -114,14 +152,13 @@ void Connection::AccountResponse(bool complete) {
   ++context_.counters.requests[static_cast<size_t>(response_.status)];
   if (!complete) ++context_.counters.responses_cut;
   if (!context_.access_log.enabled()) return;
-  const uint64_t in_memory =
-      head_sent_ > response_.head_bytes ? head_sent_ - response_.head_bytes : 0;
+  const uint64_t answered = sent_ - response_began_;
   const std::string host = peer_.Host();
   AccessRecord record;
   record.host = host;
   record.time = context_.kernel.clock_gettime(CLOCK_REALTIME).tv_sec;
   record.status = response_.status;
-  record.body_bytes = in_memory + body_sent_;
+  record.body_bytes = answered - std::min(answered, response_.head_bytes);
   if (request_ != nullptr) {
     record.method = request_->method_name;
     record.target = request_->target;

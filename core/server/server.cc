@@ -198,7 +198,7 @@ std::optional<std::string> Server::BuildServing() {
   }
   backend_ = std::move(*backend);
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get());
-  files_ = std::make_unique<StaticFiles>(http::MimeTypes(ReadMimeTypes()));
+  files_ = std::make_unique<StaticFiles>(http::MimeTypes(ReadMimeTypes()), config_.rules);
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   reaper_ = std::make_unique<Reaper>(*this);
   drain_timer_ = std::make_unique<Timer>([this] { OnDrainTimeout(); });

@@ -5,10 +5,12 @@
 #include <utility>
 
 #include "core/http/date.h"
+#include "core/http/multipart.h"
 #include "core/http/preconditions.h"
 #include "core/http/range.h"
 #include "core/http/response.h"
 #include "core/http/target.h"
+#include "core/server/multipart_content.h"
 
 namespace pollux {
 namespace {
@@ -169,33 +171,39 @@ Response StaticFiles::ServeFile(const http::Request& request, std::shared_ptr<Op
     return FinishInMemory(304, std::move(head), "", context);
   }
   http::RangeResult range;
-  if (condition.range_applies) range = http::ParseRange(*request.range, size, kRangesMax);
+  if (condition.range_applies) range = http::ParseRange(*request.range, size, rules_.ranges_max);
   if (range.kind == http::RangeResult::Kind::kUnsatisfiable) {
     return ErrorResponse(416, "The file ends before this range.", context, "Content-Range",
                          "bytes */" + std::to_string(size));
   }
-  // Several ranges that do not make one are answered with the whole file, as RFC 9110 §14.2 allows.
-  const bool partial = range.kind == http::RangeResult::Kind::kRanges && range.ranges.size() == 1;
+  const bool partial = range.kind == http::RangeResult::Kind::kRanges;
 
   Response response;
   response.status = partial ? 206 : 200;
-  response.offset = partial ? range.ranges[0].offset : 0;
-  response.length = partial ? range.ranges[0].length : size;
-
   ResponseHead head = StartHead(response.status, context);
-  head.Add("Content-Type", mime_types_.TypeOf(path));
-  head.Add("Content-Length", response.length);
-  if (partial) head.Add("Content-Range", http::ContentRange(range.ranges[0], size));
+  // Only GET has ranges, so that a multipart answer always has content.
+  if (partial && range.ranges.size() > 1) {
+    http::MultipartRanges parts(std::move(range.ranges), size, mime_types_.TypeOf(path),
+                                http::MakeBoundary(etag, context.now));
+    head.Add("Content-Type", parts.ContentType());
+    head.Add("Content-Length", parts.ContentLength());
+    response.rest = std::make_unique<MultipartContent>(std::move(parts), std::move(file));
+  } else {
+    const http::ByteRange sent = partial ? range.ranges[0] : http::ByteRange{0, size};
+    head.Add("Content-Type", mime_types_.TypeOf(path));
+    head.Add("Content-Length", sent.length);
+    if (partial) head.Add("Content-Range", http::ContentRange(sent, size));
+    if (!context.head_only && sent.length > 0) {
+      response.file = std::move(file);
+      response.offset = sent.offset;
+      response.length = sent.length;
+    }
+  }
   head.Add("Accept-Ranges", "bytes");
   head.Add("Last-Modified", last_modified);
   head.Add("ETag", etag);
   response.bytes = std::move(head).Finish();
   response.head_bytes = response.bytes.size();
-  if (!context.head_only && response.length > 0) {
-    response.file = std::move(file);
-  } else {
-    response.offset = response.length = 0;
-  }
   return response;
 }
 

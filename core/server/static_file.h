@@ -16,21 +16,24 @@
 #include "core/aio/open_file.h"
 #include "core/http/mime.h"
 #include "core/http/request.h"
+#include "core/server/content.h"
 
 namespace pollux {
 
 inline constexpr std::string_view kIndexFile = "index.html";
-// Ranges a request may name before Range is ignored as a whole (CVE-2011-3192).
-inline constexpr size_t kRangesMax = 16;
 
-// A response as the connection sends it: `bytes`, then `length` bytes of `file` from `offset`.
-struct Response {
+// What is served how; each has a flag.
+struct ServingRules {
+  // Ranges a request may name before Range is ignored as a whole (CVE-2011-3192).
+  size_t ranges_max = 16;
+};
+
+// A response as the connection sends it: `bytes` (the head, and a body that is in memory), then
+// `length` bytes of `file` from `offset`, then the pieces of `rest`.
+struct Response : ContentPiece {
   int status = 200;
-  std::string bytes;               // the head, and a body that is in memory
-  uint64_t head_bytes = 0;         // of `bytes`
-  std::shared_ptr<OpenFile> file;  // null: all is in `bytes`
-  uint64_t offset = 0;             // bytes
-  uint64_t length = 0;             // bytes
+  uint64_t head_bytes = 0;              // of `bytes`
+  std::unique_ptr<ContentSource> rest;  // null: that was all
 };
 
 // What every head carries that the file does not decide.
@@ -55,7 +58,8 @@ inline constexpr std::string_view kAllow = "GET, HEAD, OPTIONS";
 
 class StaticFiles {
  public:
-  explicit StaticFiles(http::MimeTypes mime_types) : mime_types_(std::move(mime_types)) {}
+  explicit StaticFiles(http::MimeTypes mime_types, const ServingRules& rules = {})
+      : mime_types_(std::move(mime_types)), rules_(rules) {}
 
   // Answers that need no file: OPTIONS, 405, 501. Nothing for GET and HEAD.
   static std::optional<Response> WithoutFile(const http::Request& request,
@@ -76,6 +80,7 @@ class StaticFiles {
                      std::string_view path, const ResponseContext& context) const;
 
   http::MimeTypes mime_types_;
+  ServingRules rules_;
 };
 
 // A short page for `status`. `detail` is shown, escaped; `extra_*` is one more field, if named.

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include "core/http/date.h"
 
@@ -228,13 +229,59 @@ TEST_F(StaticFilesTest, ARangeBehindTheEndIsNotSatisfiable) {
   ExpectExactLength(response);
 }
 
-TEST_F(StaticFilesTest, DistantRangesAreAnsweredWithTheWholeFile) {
+// Never asked for its file's readiness: parts are made at once.
+class NoWaiter final : public TransferWaiter {
+  void OnTransferReady() override { ADD_FAILURE(); }
+};
+
+TEST_F(StaticFilesTest, DistantRangesAreSentPartByPart) {
   http::Request request = Get("/a.txt");
-  request.range = "bytes=0-1,500-501";
-  const Response response = Answer(request, File(S_IFREG));
-  EXPECT_EQ(response.status, 200);
-  EXPECT_EQ(response.length, 1000u);
+  request.range = "bytes=500-501,0-1";
+  auto file = File(S_IFREG);
+  Response response = Answer(request, file);
+  EXPECT_EQ(response.status, 206);
+  EXPECT_EQ(response.file, nullptr);
+  EXPECT_THAT(Head(response), HasSubstr("\r\nContent-Type: multipart/byteranges; boundary="));
   EXPECT_THAT(Head(response), Not(HasSubstr("Content-Range")));
+  EXPECT_THAT(Head(response), HasSubstr("\r\nETag: "));
+
+  ASSERT_NE(response.rest, nullptr);
+  NoWaiter waiter;
+  ContentPiece piece;
+  uint64_t length = 0;
+  std::vector<uint64_t> offsets;
+  while (*response.rest->Next(piece, waiter) == ContentSource::Outcome::kPiece) {
+    length += piece.bytes.size() + piece.length;
+    if (piece.file == nullptr) continue;
+    EXPECT_EQ(piece.file, file);
+    EXPECT_EQ(piece.length, 2u);
+    EXPECT_THAT(piece.bytes, HasSubstr("\r\nContent-Type: text/plain\r\n"));
+    offsets.push_back(piece.offset);
+  }
+  EXPECT_EQ(offsets, (std::vector<uint64_t>{500, 0})) << "the order of the request";
+  EXPECT_THAT(Head(response), HasSubstr("\r\nContent-Length: " + std::to_string(length) + "\r\n"));
+}
+
+TEST_F(StaticFilesTest, RangesThatBecomeOneAreSentAsOne) {
+  http::Request request = Get("/a.txt");
+  request.range = "bytes=0-4,5-9";
+  const Response response = Answer(request, File(S_IFREG));
+  EXPECT_EQ(response.status, 206);
+  EXPECT_EQ(response.rest, nullptr);
+  EXPECT_THAT(Head(response), HasSubstr("\r\nContent-Range: bytes 0-9/1000\r\n"));
+  ExpectExactLength(response);
+}
+
+TEST_F(StaticFilesTest, MoreRangesThanMaxRangesAreIgnored) {
+  for (const auto& [ranges_max, status] : {std::pair{1, 200}, std::pair{2, 206}, {3, 206}}) {
+    const ServingRules rules{static_cast<size_t>(ranges_max)};
+    const StaticFiles files(http::MimeTypes(""), rules);
+    http::Request request = Get("/a.txt");
+    request.range = "bytes=0-1,500-501";
+    const auto next =
+        files.AfterOpen(request, StaticFiles::PathToOpen("/a.txt"), File(S_IFREG), Context());
+    EXPECT_EQ(std::get<Response>(next).status, status) << ranges_max;
+  }
 }
 
 TEST_F(StaticFilesTest, RangeIsIgnoredForHead) {
