@@ -11,8 +11,7 @@ import gauges
 import servers
 from client import Connection, fetch_checked, request
 from data import Checker
-from matrix import SOUND, every
-from swarm import Download, Swarm
+from matrix import SOUND, every, flags
 
 CHUNK = 64 * 1024
 MIB = 1 << 20
@@ -108,51 +107,91 @@ def seconds_to_take(server, several):
     return seconds
 
 
-ROUNDS, ROUNDS_MAX = 12, 60
+PAIRS = 40
+ROUND_S = 0.02
 
 
-def undisturbed(times):
-    """Seconds a round takes: the mean of the faster half. What else the machine does only ever adds
-    to a round; what the crowd costs is in every one."""
-    return statistics.mean(sorted(times)[:max(1, len(times) // 2)])
+class SideBySide:
+    """What a crowd costs the others: two servers of the same kind, `crowded` with it and `free`
+    without, send the same files by turns, in pairs of short rounds, PAIRS of them whatever they
+    show. Each figure is the median over the pairs of crowded / free: a burst of other work on the
+    machine spoils a few pairs, and as many in favour of the one as of the other."""
+
+    def __init__(self, free, crowded, several, meanwhile=lambda: None):
+        once = min(seconds_to_take(server, several) for server in (crowded, free, crowded, free))
+        repeats = min(10, max(1, round(ROUND_S / once)))  # long enough for the CPU clock
+        seconds, cpu = [], []
+        for pair in range(PAIRS):
+            took, burnt = {}, {}
+            for server in ((free, crowded) if pair % 2 else (crowded, free)):  # each goes first
+                before = server.cpu_seconds()
+                if server is crowded:
+                    meanwhile()
+                took[server] = sum(seconds_to_take(server, several) for _ in range(repeats))
+                burnt[server] = server.cpu_seconds() - before
+            seconds.append(took[crowded] / took[free])
+            cpu.append(burnt[crowded] / burnt[free])
+        self.seconds, self.cpu = statistics.median(seconds), statistics.median(cpu)
+        self.spread = statistics.quantiles(cpu, n=4)
+
+    def __str__(self):
+        return (f"beside the crowd a byte takes {self.cpu:.3f} of the CPU (half of the pairs: "
+                f"{self.spread[0]:.2f} to {self.spread[2]:.2f}) and {self.seconds:.2f} of the time")
+
+
+def side_by_side(pollux, root, way):
+    """(free, crowded): with fewer chunks than the crowd has connections."""
+    common = {"chunk": "256K", "buffer_budget": 32 * MIB, "send_timeout": "10m", **way}
+    return pollux(root, **common), pollux(root, **common)
+
+
+CPU_MOST = 1 / 0.9
+SECONDS_MOST = 2
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("way", every(ways=[SOUND[0]]) + every(["linux-aio-sendfile"], [SOUND[2]]))
 def test_1000_clients_that_never_read_cost_the_others_no_more_than_a_tenth(pollux, files, way):
-    """Two servers of the same kind, one with the crowd and one without, take turns, so that what
-    else the machine does strikes both alike."""
-    budget = 32 * MIB
-    big = files.get(16 * MIB + 1)
-    several = [files.get(16 * MIB + 1, copy) for copy in range(4)]
-    common = {"chunk": "256K", "buffer_budget": budget, "send_timeout": "10m", **way}
-    free, crowded = pollux(files.root, **common), pollux(files.root, **common)
-    crowd = Crowd(crowded, big)
-    times = {free: [], crowded: []}
-    once = min(seconds_to_take(server, several) for server in (crowded, free, crowded, free))
-    repeats = min(10, max(1, int(0.15 / once)))  # a round long enough to be measured
-    cpu = {server: server.cpu_seconds() for server in times}
-    rounds, ratio = 0, 0
-    # More rounds, never fewer, when a busy machine leaves it open: each joins the same mean.
-    while rounds < ROUNDS or (ratio < 0.9 and rounds < ROUNDS_MAX):
-        # Neither always goes first.
-        for server in ((free, crowded) if rounds % 2 else (crowded, free)):
-            times[server].append(sum(seconds_to_take(server, several) for _ in range(repeats)))
-        rounds += 1
-        ratio = undisturbed(times[free]) / undisturbed(times[crowded])
-    cpu = {server: server.cpu_seconds() - before for server, before in cpu.items()}
-    metrics = crowded.metrics()
-    assert metrics.value("pollux_connections") == 1001, "the crowd did not stay"
-    assert metrics.value("pollux_chunk_bytes_max") <= budget
+    """A server that is its own bottleneck keeps 0.9 of its rate as long as a byte costs it at most
+    1/0.9 of the CPU: CPU time and not the clock on the wall, on which the same server twice, both
+    without a crowd, differed by 0.91 to 1.18 while the machine had five times as much to do as it
+    has processors. The CPU's ratio was then 0.91 to 1.05, and with the crowd 0.93 to 1.07; on a
+    quiet machine both stay within 0.02. What CPU time does not show is a server that waits,
+    for memory which the crowd holds: that is a matter of times, not of tenths, and so the time may
+    double. And with nobody else to serve the loop must not turn at all, which no noise can change.
+    """
+    free, crowded = side_by_side(pollux, files.root, way)
+    crowd = Crowd(crowded, files.get(16 * MIB + 1))
+    cost = SideBySide(free, crowded, [files.get(2 * MIB + 1, copy) for copy in range(4)])
+    print(cost)
+    before = crowded.metrics()
+    time.sleep(0.2)
+    after = crowded.metrics()
     crowd.close()
     gauges.wait_idle(crowded)
-    rate = repeats * sum(file.size for file in several) / undisturbed(times[free]) / 1e6
-    print(f"rate beside the crowd: {ratio:.2f} of {rate:.0f} MB/s; "
-          f"CPU: {cpu[crowded] / cpu[free]:.2f} of {cpu[free] / rounds * 1000:.1f} ms a round; "
-          f"{rounds} rounds")
+
+    assert after.value("pollux_connections") == 1001, "the crowd did not stay"
+    assert after.value("pollux_chunk_bytes_max") <= 32 * MIB
+    turns = after.value("pollux_loop_turns_total") - before.value("pollux_loop_turns_total")
+    # One to accept the scrape's connection, one to answer, one to close; a timer or two.
+    assert turns <= 8, f"{turns} turns of a loop whose clients do nothing"
     if not servers.sanitizer():
-        assert ratio >= 0.9, [list(map("{:.3f}".format, values)) for values in times.values()]
+        assert cost.cpu <= CPU_MOST and cost.seconds <= SECONDS_MOST, str(cost)
+
+
+@pytest.mark.alone
+def test_the_measure_sees_clients_that_do_cost_something(pollux, files):
+    """The same measurement with a crowd that is not quite passive."""
+    free, crowded = side_by_side(pollux, files.root, flags("auto", SOUND[0]))
+
+    def newcomers():
+        for _ in range(100):
+            with Connection(crowded.port) as connection:
+                connection.send(request("/missing"))
+
+    cost = SideBySide(free, crowded, [files.get(2 * MIB + 1, copy) for copy in range(4)],
+                      meanwhile=newcomers)
+    assert cost.cpu > CPU_MOST, str(cost)
 
 
 @pytest.mark.quick
