@@ -130,6 +130,7 @@ class ForwardingKernel : public Kernel {
   Status pthread_sigmask(int how, const sigset_t& set, sigset_t* old) override {
     return to_.pthread_sigmask(how, set, old);
   }
+  Status sigpending(sigset_t* out) override { return to_.sigpending(out); }
   Status kill(pid_t pid, int signum) override { return to_.kill(pid, signum); }
   Status tgkill(pid_t tgid, pid_t tid, int signum) override {
     return to_.tgkill(tgid, tid, signum);

@@ -52,6 +52,7 @@ void MockKernel::DelegateTo(Kernel& kernel) {
   ON_CALL(*this, io_pgetevents).WillByDefault(Invoke(&kernel, &Kernel::io_pgetevents));
   ON_CALL(*this, sigaction).WillByDefault(Invoke(&kernel, &Kernel::sigaction));
   ON_CALL(*this, pthread_sigmask).WillByDefault(Invoke(&kernel, &Kernel::pthread_sigmask));
+  ON_CALL(*this, sigpending).WillByDefault(Invoke(&kernel, &Kernel::sigpending));
   ON_CALL(*this, kill).WillByDefault(Invoke(&kernel, &Kernel::kill));
   ON_CALL(*this, tgkill).WillByDefault(Invoke(&kernel, &Kernel::tgkill));
   ON_CALL(*this, getpid).WillByDefault(Invoke(&kernel, &Kernel::getpid));

@@ -91,6 +91,7 @@ class MockKernel : public Kernel {
               (override));
   MOCK_METHOD(Status, sigaction, (int signum, const struct sigaction& act), (override));
   MOCK_METHOD(Status, pthread_sigmask, (int how, const sigset_t& set, sigset_t* old), (override));
+  MOCK_METHOD(Status, sigpending, (sigset_t * out), (override));
   MOCK_METHOD(Status, kill, (pid_t pid, int signum), (override));
   MOCK_METHOD(Status, tgkill, (pid_t tgid, pid_t tid, int signum), (override));
   MOCK_METHOD(pid_t, getpid, (), (override));

@@ -64,7 +64,8 @@ struct CoordinationStats {
   uint64_t timeouts = 0;
   // A wait that ended by its timeout although a completion had been there that should have ended
   // it: the mark of a lost wake-up. Zero for ever in `masked` and `eventfd`. (A completion that
-  // arrives together with the end of the timeout is none: see SleptThrough and JudgeTimeout.)
+  // arrives together with the end of the timeout is none: see KickWasLost in `masked`,
+  // JudgeTimeout in `eventfd` and SleptThrough in `published`.)
   uint64_t timeout_rescues = 0;
   uint64_t helper_kicks = 0;  // signals sent to the helper
   uint64_t loop_kicks = 0;    // signals or eventfd writes sent to the loop

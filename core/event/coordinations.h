@@ -35,10 +35,11 @@ class SleepRecord {
   bool timed_out_ = false;
 };
 
-// For a coordination with a helper thread: whether a completion that the helper saw at `seen`
-// should have ended a sleep that went on until its time-out at `deadline`. The grace is for a
-// helper that is preempted between its look at the clock and its kick, and for a kick that arrives
-// while the sleeper, its time-out over, waits for a processor: no wake-up was lost in either.
+// For `published`, whose kicks leave no trace once their handler ran: whether a completion that the
+// helper saw at `seen` should have ended a sleep that went on until its time-out at `deadline`. The
+// grace is for a helper that is preempted between its look at the clock and its kick, and for a
+// kick that arrives while the sleeper, its time-out over, waits for a processor: no wake-up was
+// lost in either. On a machine where a thread waits longer than that the count may be too high.
 inline constexpr Nanoseconds kRescueGrace = std::chrono::milliseconds(10);
 inline bool SleptThrough(TimePoint seen, TimePoint deadline) {
   return seen + kRescueGrace <= deadline;

@@ -26,6 +26,7 @@ class MaskedCoordination final : public Coordination {
         handler_(handler),
         signals_(signals),
         loop_kicks_(kernel.word_create(0)),
+        batches_kicked_(kernel.word_create(0)),
         news_(kernel.word_create(0)),
         mutex_(kernel.mutex_create()),
         work_(kernel.condvar_create()) {}
@@ -66,8 +67,6 @@ class MaskedCoordination final : public Coordination {
   }
 
   Result<size_t> Wait(std::span<FdReady> ready, std::optional<Nanoseconds> timeout) override {
-    const bool may_sleep = timeout && *timeout > Nanoseconds::zero();
-    if (may_sleep) deadline_ = MonotonicNow(kernel_) + *timeout;
     const Result<size_t> count = handler_.Wait(ready, timeout, &signals_.wait_mask());
     sleep_.Ended(count, timeout);
     signals_.AfterWait(count, timeout);
@@ -81,7 +80,7 @@ class MaskedCoordination final : public Coordination {
     // after this look sends its kick afterwards, which the next wait will see.
     if (news_->load() == 0) return 0;
     const size_t count = TakeFromStore(out);
-    if (count > 0 && SleptThrough(out[0].seen, deadline_)) sleep_.Rescued();
+    if (count > 0 && sleep_.timed_out() && KickWasLost()) sleep_.Rescued();
     return count;
   }
 
@@ -130,6 +129,17 @@ class MaskedCoordination final : public Coordination {
     CHECK(kernel_.tgkill(pid_, main_tid_, SIGUSR1));
   }
 
+  // After a sleep that ended by its time-out although there was something in the store. Decided by
+  // the order of events, not by the clock: on a busy machine either thread may be kept from running
+  // for longer than any grace. Outside the waits SIGUSR1 is blocked, so a kick that was sent and
+  // that ended no wait is still pending; if it is not, it is lost.
+  bool KickWasLost() {
+    if (batches_kicked_->load() < batches_taken_) return false;  // a kick is yet to be sent
+    sigset_t pending{};
+    CHECK(kernel_.sigpending(&pending));  // EFAULT is its only error
+    return sigismember(&pending, SIGUSR1) == 0;
+  }
+
   size_t TakeFromStore(std::span<Completion> out) {
     const std::lock_guard<Mutex> lock(*mutex_);
     const size_t count = std::min(out.size(), stored_);
@@ -138,6 +148,7 @@ class MaskedCoordination final : public Coordination {
       first_ = (first_ + 1) % store_.size();
     }
     stored_ -= count;
+    batches_taken_ = batches_;
     if (!helper_failed_) news_->store(stored_);
     return count;
   }
@@ -183,6 +194,7 @@ class MaskedCoordination final : public Coordination {
       CHECK(stored_ + count <= store_.size());  // at most `depth` iocbs are out
       pending_ -= count;
       was_empty = stored_ == 0;
+      if (was_empty) ++batches_;
       for (size_t i = 0; i < count; ++i) {
         store_[(first_ + stored_++) % store_.size()] = {events_[i], seen};
       }
@@ -191,7 +203,9 @@ class MaskedCoordination final : public Coordination {
     // After the store was filled: the loop must find what it is woken for. Not if there was
     // something in it already: the kick for that is on its way, or the loop is awake and will look
     // again before it sleeps.
-    if (was_empty) KickLoop();
+    if (!was_empty) return;
+    KickLoop();
+    batches_kicked_->fetch_add(1);
   }
 
   void Fail(const Error& error) {
@@ -212,13 +226,14 @@ class MaskedCoordination final : public Coordination {
   io_context_t ctx_ = nullptr;
 
   // Main thread.
-  TimePoint deadline_{};  // of the last sleep that had a time-out
+  uint64_t batches_taken_ = 0;  // batches_, as the loop last saw it
   CoordinationStats stats_;
   SleepRecord sleep_{stats_};
 
   // Any thread.
   std::unique_ptr<SharedWord> loop_kicks_;
-  std::unique_ptr<SharedWord> news_;  // written under mutex_: stored_, or kHelperFailed
+  std::unique_ptr<SharedWord> batches_kicked_;  // of batches_, those whose kick was sent
+  std::unique_ptr<SharedWord> news_;            // written under mutex_: stored_, or kHelperFailed
 
   std::unique_ptr<Mutex> mutex_;  // guards what follows
   std::unique_ptr<CondVar> work_;
@@ -228,6 +243,7 @@ class MaskedCoordination final : public Coordination {
   std::vector<Completion> store_;  // a ring: reaped, not yet collected
   size_t first_ = 0;
   size_t stored_ = 0;
+  uint64_t batches_ = 0;  // how often the store became non-empty: one kick each
   bool helper_failed_ = false;
   Error helper_error_;  // written once, before news_ says so
 

@@ -154,9 +154,11 @@ class Kernel {
   virtual Result<int> io_pgetevents(io_context_t ctx, long min_nr, long nr, io_event* events,
                                     const timespec* timeout, const sigset_t* sigmask) = 0;
 
-  // --- Signals: sigaction(2) pthread_sigmask(3) kill(2) tgkill(2)
+  // --- Signals: sigaction(2) pthread_sigmask(3) sigpending(2) kill(2) tgkill(2)
   virtual Status sigaction(int signum, const struct sigaction& act) = 0;
   virtual Status pthread_sigmask(int how, const sigset_t& set, sigset_t* old) = 0;
+  // What is blocked and pending for the calling thread or for the process.
+  virtual Status sigpending(sigset_t* out) = 0;
   virtual Status kill(pid_t pid, int signum) = 0;
   virtual Status tgkill(pid_t tgid, pid_t tid, int signum) = 0;
 

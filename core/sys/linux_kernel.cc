@@ -247,6 +247,7 @@ Status LinuxKernel::pthread_sigmask(int how, const sigset_t& set, sigset_t* old)
   if (code != 0) return Err(code, "pthread_sigmask");
   return {};
 }
+Status LinuxKernel::sigpending(sigset_t* out) { return Done(::sigpending(out), "sigpending"); }
 Status LinuxKernel::kill(pid_t pid, int signum) { return Done(::kill(pid, signum), "kill"); }
 Status LinuxKernel::tgkill(pid_t tgid, pid_t tid, int signum) {
   return Done(::tgkill(tgid, tid, signum), "tgkill");

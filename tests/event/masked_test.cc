@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "tests/event/helper_fixture.h"
 
 namespace pollux {
@@ -343,27 +345,69 @@ TEST_F(MaskedCoordinationTest, StartReturnsWhatSigactionRefused) {
 
 // --- Statistics
 
-TEST_F(MaskedCoordinationTest, SleepThatWentOnLongAfterItsCompletionIsATimeoutRescue) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  ring_.Complete({1});
-  loop_kicks_.Await(1);
-  EXPECT_TRUE(Wait(milliseconds(1000)));  // returns 0: the kick was lost
-  Pass(milliseconds(1000));
+// One completion that came, and was kicked for, while a sleep went on to its time-out.
+class MaskedTimeoutTest : public MaskedCoordinationTest {
+ protected:
+  void SleepThroughOneCompletion() {
+    Start();
+    EXPECT_TRUE(BeforeSubmit(1));
+    const int parks = ParksBeforeSleep(1);
+    ring_.Complete({1});
+    parks_.Await(parks + 1);  // it has kicked, and has nothing more to wait for
+    EXPECT_TRUE(Wait(milliseconds(1000)));
+  }
+  void PendingAre(std::vector<int> signums) {
+    ON_CALL(kernel_, sigpending).WillByDefault([signums](sigset_t* out) {
+      sigemptyset(out);
+      for (const int signum : signums) sigaddset(out, signum);
+      return Status();
+    });
+  }
+};
+
+TEST_F(MaskedTimeoutTest, KickThatWasSentAndIsNowhereIsATimeoutRescue) {
+  PendingAre({SIGTERM});
+  SleepThroughOneCompletion();
   EXPECT_THAT(Collect(), ElementsAre(1));
   EXPECT_EQ(coordination_->stats().timeout_rescues, 1u);
+  EXPECT_EQ(coordination_->stats().timeouts, 1u);
 }
 
-TEST_F(MaskedCoordinationTest, CompletionThatCameWithTheEndOfTheTimeoutIsNone) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  EXPECT_TRUE(Wait(milliseconds(1000)));
-  Pass(milliseconds(995));
-  ring_.Complete({1});
-  loop_kicks_.Await(1);
+TEST_F(MaskedTimeoutTest, KickThatIsStillPendingCameWithTheEndOfTheTimeoutAndIsNone) {
+  PendingAre({SIGUSR1});
+  SleepThroughOneCompletion();
   EXPECT_THAT(Collect(), ElementsAre(1));
   EXPECT_EQ(coordination_->stats().timeout_rescues, 0u);
   EXPECT_EQ(coordination_->stats().timeouts, 1u);
+}
+
+TEST_F(MaskedTimeoutTest, KickThatIsYetToBeSentIsNone) {
+  PendingAre({});
+  std::promise<void> go_on;
+  on_loop_kick_ = [held = go_on.get_future().share()] { held.wait(); };
+  Start();
+  EXPECT_TRUE(BeforeSubmit(1));
+  ring_.Complete({1});
+  std::vector<unsigned long> collected;
+  while (collected.empty()) {  // until the helper has filled the store
+    EXPECT_TRUE(Wait(milliseconds(1000)));
+    collected = Collect();
+  }
+  EXPECT_EQ(coordination_->stats().timeout_rescues, 0u);
+  go_on.set_value();
+}
+
+TEST_F(MaskedTimeoutTest, ALookWithoutSleepCannotHaveMissedAKick) {
+  PendingAre({});
+  EXPECT_CALL(kernel_, sigpending).Times(0);
+  Start();
+  EXPECT_TRUE(BeforeSubmit(1));
+  const int parks = ParksBeforeSleep(1);
+  ring_.Complete({1});
+  parks_.Await(parks + 1);
+  EXPECT_TRUE(Wait(milliseconds(0)));
+  EXPECT_THAT(Collect(), ElementsAre(1));
+  EXPECT_EQ(coordination_->stats().timeout_rescues, 0u);
 }
 
 }  // namespace

@@ -92,6 +92,33 @@ TEST_P(SignalContractTest, BlockedKickIsHandledOnlyInsideTheWaitThatOpensIt) {
   });
 }
 
+TEST_P(SignalContractTest, SigpendingTellsAKickThatNoWaitHasTaken) {
+  InWorld([&] {
+    BlockKicks();
+    sigset_t pending{};
+    ASSERT_TRUE(kernel_.sigpending(&pending));
+    EXPECT_EQ(sigismember(&pending, SIGUSR1), 0);
+    KickSelf();
+    ASSERT_TRUE(kernel_.sigpending(&pending));
+    EXPECT_EQ(sigismember(&pending, SIGUSR1), 1);
+    EXPECT_EQ(handled, 0);
+    EXPECT_TRUE(TakePendingKick());
+    ASSERT_TRUE(kernel_.sigpending(&pending));
+    EXPECT_EQ(sigismember(&pending, SIGUSR1), 0);
+  });
+}
+
+TEST_P(SignalContractTest, SigpendingTellsASignalToTheProcessToo) {
+  InWorld([&] {
+    BlockKicks();
+    ASSERT_TRUE(kernel_.kill(kernel_.getpid(), SIGUSR1));
+    sigset_t pending{};
+    ASSERT_TRUE(kernel_.sigpending(&pending));
+    EXPECT_EQ(sigismember(&pending, SIGUSR1), 1);
+    EXPECT_TRUE(TakePendingKick());
+  });
+}
+
 TEST_P(SignalContractTest, TwoKicksBeforeTheWaitAreOne) {
   InWorld([&] {
     BlockKicks();
