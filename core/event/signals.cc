@@ -76,6 +76,8 @@ Status Signals::Install(Delivery delivery) {
   }
   // A peer that is gone is EPIPE at the call site, where it can be handled.
   if (Status s = InstallHandler(kernel_, SIGPIPE, SIG_IGN); !s) return s;
+  // A log that may grow no further (RLIMIT_FSIZE) is EFBIG there.
+  if (Status s = InstallHandler(kernel_, SIGXFSZ, SIG_IGN); !s) return s;
 
   if (delivery == Delivery::kOnlyInWaits) return {};
   return kernel_.pthread_sigmask(SIG_UNBLOCK, handled, nullptr);

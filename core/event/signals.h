@@ -2,7 +2,7 @@
 //
 // SIGUSR1 is the coordinations' messenger, SIGALRM has no meaning and must do no harm: both have an
 // empty handler. SIGTERM, SIGINT and SIGHUP have one that counts; the loop takes the counts after
-// every wait. SIGPIPE is ignored.
+// every wait. SIGPIPE and SIGXFSZ are ignored: both are an errno where they arise.
 //
 // Every handled signal is blocked before the first thread is made, and opened only inside the
 // p-call that sleeps: in `masked` and `eventfd` a signal can therefore arrive nowhere else.

@@ -40,7 +40,7 @@ class SignalStateGuard {
   }
 
  private:
-  static constexpr std::array kSignals{SIGUSR1, SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+  static constexpr std::array kSignals{SIGUSR1, SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
   sigset_t mask_{};
   std::array<struct sigaction, kSignals.size()> actions_{};
 };

@@ -51,6 +51,7 @@ TEST(SignalsTest, BlocksBeforeItInstallsHandlers) {
     EXPECT_CALL(kernel, sigaction(signum, HandlesWithoutRestart())).After(block);
   }
   EXPECT_CALL(kernel, sigaction(SIGPIPE, Ignores())).After(block);
+  EXPECT_CALL(kernel, sigaction(SIGXFSZ, Ignores())).After(block);
   EXPECT_TRUE(signals.Install(Signals::Delivery::kOnlyInWaits));
 }
 
@@ -59,7 +60,7 @@ TEST(SignalsTest, AnywhereUnblocksWhenTheHandlersAreThere) {
   Signals signals(kernel);
   InSequence order;
   EXPECT_CALL(kernel, pthread_sigmask(SIG_BLOCK, IsSignalSet(kHandled), NotNull()));
-  EXPECT_CALL(kernel, sigaction).Times(static_cast<int>(kHandled.size()) + 1);
+  EXPECT_CALL(kernel, sigaction).Times(static_cast<int>(kHandled.size()) + 2);
   EXPECT_CALL(kernel, pthread_sigmask(SIG_UNBLOCK, IsSignalSet(kHandled), IsNull()));
   EXPECT_TRUE(signals.Install(Signals::Delivery::kAnywhere));
 }
@@ -70,7 +71,7 @@ TEST(SignalsTest, WaitMaskIsTheInheritedOneLessTheHandled) {
   const sigset_t inherited = SetOf({SIGUSR1, SIGTERM, SIGUSR2, SIGCHLD});
   EXPECT_CALL(kernel, pthread_sigmask)
       .WillOnce(DoAll(SetArgPointee<2>(inherited), Return(Status())));
-  EXPECT_CALL(kernel, sigaction).Times(6);
+  EXPECT_CALL(kernel, sigaction).Times(7);
   EXPECT_TRUE(signals.Install(Signals::Delivery::kOnlyInWaits));
   EXPECT_THAT(signals.wait_mask(), IsSignalSet(std::set<int>{SIGUSR2, SIGCHLD}));
 }
@@ -81,7 +82,7 @@ TEST(SignalsTest, ErrorOfAnyCallIsReturned) {
   EXPECT_CALL(kernel, pthread_sigmask).WillOnce(Return(Err(EINVAL, "pthread_sigmask")));
   EXPECT_EQ(signals.Install(Signals::Delivery::kOnlyInWaits).error().code, EINVAL);
 
-  for (const int refused : {SIGUSR1, SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGPIPE}) {
+  for (const int refused : {SIGUSR1, SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ}) {
     EXPECT_CALL(kernel, pthread_sigmask).WillOnce(Return(Status()));
     EXPECT_CALL(kernel, sigaction(_, _)).WillRepeatedly(Return(Status()));
     EXPECT_CALL(kernel, sigaction(refused, _)).WillOnce(Return(Err(EINVAL, "sigaction")));
