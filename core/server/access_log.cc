@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
@@ -23,6 +24,15 @@ void AppendEscaped(std::string& out, std::string_view text) {
     }
   }
 }
+
+// As many bytes as a field may have in a line that would be too long. Escaped they are four times
+// as many, and still leave room for the rest.
+constexpr size_t kLongMethodBytesMax = 32;
+constexpr size_t kLongTargetBytesMax = 400;
+constexpr size_t kLongFieldBytesMax = 200;
+static_assert(4 * (kLongMethodBytesMax + kLongTargetBytesMax + 2 * kLongFieldBytesMax) + 512 <
+              kLogLineBytesMax);
+constexpr std::string_view kCut = "...";
 
 void AppendField(std::string& out, std::string_view text) {
   out += '"';
@@ -47,9 +57,13 @@ void AppendTime(std::string& out, int64_t seconds) {
   out += text;
 }
 
-}  // namespace
+// With "..." in the place of what is beyond `bytes_max`.
+std::string Shortened(std::string_view text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return std::string(text);
+  return std::string(text.substr(0, bytes_max)).append(kCut);
+}
 
-std::string FormatAccessLine(const AccessRecord& record) {
+std::string FormatWhole(const AccessRecord& record) {
   std::string line;
   line.reserve(160 + record.target.size() + record.referer.size() + record.user_agent.size());
   line += record.host;
@@ -76,34 +90,62 @@ std::string FormatAccessLine(const AccessRecord& record) {
   return line;
 }
 
+}  // namespace
+
+std::string FormatAccessLine(const AccessRecord& record) {
+  std::string line = FormatWhole(record);
+  if (line.size() <= kLogLineBytesMax) return line;
+  const std::string method = Shortened(record.method, kLongMethodBytesMax);
+  const std::string target = Shortened(record.target, kLongTargetBytesMax);
+  const std::string referer = Shortened(record.referer, kLongFieldBytesMax);
+  const std::string agent = Shortened(record.user_agent, kLongFieldBytesMax);
+  AccessRecord shorter = record;
+  shorter.method = method;
+  shorter.target = target;
+  shorter.referer = referer;
+  shorter.user_agent = agent;
+  return FormatWhole(shorter);
+}
+
 AccessLog::AccessLog(Kernel& kernel, EventLoop& loop, Logger& log, std::string path)
     : kernel_(kernel), loop_(loop), log_(log), path_(std::move(path)), flush_timer_([this] {
         Flush();
-      }) {}
+      }) {
+  if (path_ == "-") output_ = LineOutput(kernel_, STDOUT_FILENO);
+}
 
-AccessLog::~AccessLog() { Flush(); }
+AccessLog::~AccessLog() {
+  Flush();
+  const auto lines = std::count(buffer_.begin(), buffer_.end(), '\n');
+  if (lines > 0) log_.Warn("access log {}: the last {} lines were lost", path_, lines);
+}
 
-Result<Fd> AccessLog::OpenFile() {
+Result<LineOutput> AccessLog::OpenFile() {
   // O_NONBLOCK: a log that is a FIFO must not stop the server when its reader is slow.
-  return OwnFd(kernel_,
-               kernel_.openat(AT_FDCWD, path_.c_str(),
-                              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
+  Result<Fd> file =
+      OwnFd(kernel_, kernel_.openat(AT_FDCWD, path_.c_str(),
+                                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
+  if (!file) return Err(file.error());
+  return LineOutput(kernel_, std::move(*file));
 }
 
 Status AccessLog::Open() {
-  if (!enabled() || path_ == "-") return {};
-  Result<Fd> file = OpenFile();
+  if (!enabled()) return {};
+  if (path_ == "-") {
+    output_ = LineOutput::WithoutWaiting(kernel_, STDOUT_FILENO);
+    return {};
+  }
+  Result<LineOutput> file = OpenFile();
   if (!file) return Err(file.error());
-  file_ = std::move(*file);
+  output_ = std::move(*file);
   return {};
 }
-
-int AccessLog::Descriptor() const { return path_ == "-" ? STDOUT_FILENO : file_.get(); }
 
 void AccessLog::Add(const AccessRecord& record) {
   if (!enabled()) return;
   if (buffer_.size() >= kBacklogBytesMax) {
     ++dropped_lines_;
+    ++dropped_untold_;
     return;
   }
   buffer_ += FormatAccessLine(record);
@@ -118,39 +160,54 @@ void AccessLog::Flush() {
   flush_timer_.Disarm();
   size_t done = 0;
   while (done < buffer_.size()) {
-    const Result<size_t> written =
-        kernel_.write(Descriptor(), buffer_.data() + done, buffer_.size() - done);
+    const Result<size_t> written = output_.Write(std::string_view(buffer_).substr(done));
     if (!written) {
-      // EINTR of a signal of `published`: nothing was written, the rest waits for the next flush.
-      // EAGAIN of a full FIFO: likewise. ENOSPC, EIO, EPIPE, EDQUOT: kept and tried again too, as
-      // room may come back; told once.
-      const int code = written.error().code;
-      if (code != EINTR && code != EAGAIN && !write_failed_) {
-        log_.Error("access log {}: {}; lines are kept and tried again", path_,
-                   pollux::ToString(written.error()));
-      }
-      write_failed_ = true;
+      OnWriteFailed(written.error());
       break;
     }
     write_failed_ = false;
-    done += *written;
     if (*written == 0) break;
+    done += *written;
+    line_begun_ = buffer_[done - 1] != '\n';
   }
   buffer_.erase(0, done);
-  if (!buffer_.empty()) loop_.timers().Arm(flush_timer_, loop_.now() + kFlushInterval);
+  if (done > 0 && dropped_untold_ > 0) {
+    log_.Warn("access log {} can be written again: {} lines were lost meanwhile", path_,
+              std::exchange(dropped_untold_, 0));
+  }
+  // A pipe that is read has room again soon; one that is not is asked ever more seldom.
+  retry_ = done > 0 ? kRetryMin : std::min<std::chrono::milliseconds>(2 * retry_, kFlushInterval);
+  if (buffer_.empty()) return;
+  loop_.timers().Arm(flush_timer_, loop_.now() + retry_);
+}
+
+void AccessLog::OnWriteFailed(const Error& error) {
+  // EINTR of a signal of `published`: nothing was written, the rest waits for the next flush.
+  // EAGAIN of a full FIFO: likewise. ENOSPC, EIO, EPIPE, EDQUOT, EFBIG: kept and tried again too,
+  // as room may come back; told once.
+  if (error.code != EINTR && error.code != EAGAIN && !write_failed_) {
+    log_.Error("access log {}: {}; lines are kept and tried again", path_, pollux::ToString(error));
+  }
+  write_failed_ = true;
 }
 
 void AccessLog::Reopen() {
   if (!enabled() || path_ == "-") return;
   Flush();
-  Result<Fd> file = OpenFile();
+  Result<LineOutput> file = OpenFile();
   if (!file) {
     log_.Error("reopening the access log {}: {}; the old file stays in use", path_,
                pollux::ToString(file.error()));
     return;
   }
-  file_ = std::move(*file);
+  output_ = std::move(*file);
   write_failed_ = false;
+  if (!line_begun_) return;
+  // The old file was full and ends in the middle of a line.
+  line_begun_ = false;
+  buffer_.erase(0, buffer_.find('\n') + 1);
+  ++dropped_lines_;
+  ++dropped_untold_;
 }
 
 }  // namespace pollux

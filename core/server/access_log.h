@@ -1,7 +1,14 @@
 // The access log: Apache's combined format, buffered.
 //
 // No client can forge a line: control bytes, quotes, backslashes and bytes that are not ASCII are
-// written as \xHH. Lines wait in memory until the buffer is full or kFlushInterval is over.
+// written as \xHH. Lines wait in memory until the buffer is full or kFlushInterval is over. A file
+// gets each flush in one write, so that several processes may append to it; a pipe gets whole lines
+// in pieces that it does not tear apart (pipe(7)), and for both no line is longer than
+// kLogLineBytesMax: of one that would be, long fields lose their ends.
+//
+// A log that cannot be written, because nobody reads the pipe or the disk is full, is never waited
+// for: lines are kept up to kBacklogBytesMax and then lost, and the error log says how many once
+// it can be written again.
 //
 // Threads: loop thread only.
 #pragma once
@@ -13,6 +20,7 @@
 
 #include "core/event/event_loop.h"
 #include "core/sys/kernel.h"
+#include "core/sys/line_output.h"
 #include "core/sys/log.h"
 #include "core/sys/raii.h"
 
@@ -36,15 +44,18 @@ std::string FormatAccessLine(const AccessRecord& record);
 
 class AccessLog {
  public:
-  static constexpr size_t kBufferBytes = 64 * 1024;
+  static constexpr size_t kBufferBytes = 32 * 1024;  // half a pipe
   // What a log that cannot be written may hold before lines are dropped.
   static constexpr size_t kBacklogBytesMax = 1024 * 1024;
   static constexpr std::chrono::seconds kFlushInterval{1};
+  // After a write that failed: doubled from here up to kFlushInterval while nothing is taken.
+  static constexpr std::chrono::milliseconds kRetryMin{10};
 
   // `path` may be "-" for standard output, or empty: then nothing is logged.
   AccessLog(Kernel& kernel, EventLoop& loop, Logger& log, std::string path);
   ~AccessLog();  // flushes
 
+  // To be called before rights are given up. Until then "-" is standard output as it is.
   Status Open();
   bool enabled() const { return !path_.empty(); }
 
@@ -52,23 +63,27 @@ class AccessLog {
   void Flush();
 
   // After SIGHUP: flushes, then opens the path again, so that a renamed file gets no more lines.
-  // If that fails the old file stays in use, and the error log says so.
+  // If that fails the old file stays in use, and the error log says so. What remains of a line of
+  // which the old file has the beginning is lost with it.
   void Reopen();
 
   uint64_t dropped_lines() const { return dropped_lines_; }
 
  private:
-  int Descriptor() const;
-  Result<Fd> OpenFile();
+  Result<LineOutput> OpenFile();
+  void OnWriteFailed(const Error& error);
 
   Kernel& kernel_;
   EventLoop& loop_;
   Logger& log_;
   std::string path_;
-  Fd file_;
+  LineOutput output_;
   std::string buffer_;
+  bool line_begun_ = false;  // the log has the beginning of buffer_'s first line
   Timer flush_timer_;
+  std::chrono::milliseconds retry_ = kRetryMin;
   uint64_t dropped_lines_ = 0;
+  uint64_t dropped_untold_ = 0;
   bool write_failed_ = false;  // told once, until a write succeeds
 };
 

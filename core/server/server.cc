@@ -40,6 +40,7 @@ class Server::Reaper final : public Job {
 };
 
 int ServerMain(Kernel& kernel, int argc, const char* const* argv) {
+  OccupyStandardDescriptors(kernel);
   ParsedArguments arguments = ParseArguments(argc, argv);
   if (!arguments.config) {
     WriteAll(kernel, arguments.exit_status == 0 ? STDOUT_FILENO : STDERR_FILENO, arguments.text);
@@ -60,7 +61,7 @@ int ServerMain(Kernel& kernel, int argc, const char* const* argv) {
 Server::Server(Kernel& kernel, Config config)
     : kernel_(kernel),
       config_(std::move(config)),
-      log_(kernel, STDERR_FILENO, config_.error_log_level),
+      log_(kernel, LineOutput::WithoutWaiting(kernel, STDERR_FILENO), config_.error_log_level),
       signals_(kernel),
       readers_(config_.limits) {}
 
@@ -241,7 +242,9 @@ std::string Server::ReadMimeTypes() {
 // --- Running -------------------------------------------------------------------------------------
 
 Status Server::Run() {
-  WriteAll(kernel_, STDOUT_FILENO, "pollux: listening on http://" + address_.ToString() + "\n");
+  // A reader that is not there is not waited for here either.
+  LineOutput standard_output = LineOutput::WithoutWaiting(kernel_, STDOUT_FILENO);
+  (void)standard_output.Write("pollux: listening on http://" + address_.ToString() + "\n");
   return loop_->Run();
 }
 

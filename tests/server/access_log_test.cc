@@ -69,6 +69,27 @@ TEST(AccessLineTest, NoByteOfAClientBreaksALineOrAQuote) {
   }
 }
 
+TEST(AccessLineTest, NoLineIsLongerThanWhatAPipeKeepsTogether) {
+  AccessRecord record = Record();
+  record.target = "";
+  const std::string bare = FormatAccessLine(record);
+  const std::string longest = "/" + std::string(kLogLineBytesMax - bare.size() - 1, 'x');
+  record.target = longest;
+  EXPECT_EQ(FormatAccessLine(record).size(), kLogLineBytesMax);
+  EXPECT_THAT(FormatAccessLine(record), HasSubstr(longest));
+  const std::string one_more = longest + "y";
+  record.target = one_more;
+  EXPECT_THAT(FormatAccessLine(record), HasSubstr("xxx... HTTP/1.1\" 200 123"));
+  // The worst: everything long, everything escaped.
+  const std::string worst(100'000, '\x7f');
+  record.method = record.target = record.referer = record.user_agent = worst;
+  record.host = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+  record.body_bytes = UINT64_MAX;
+  const std::string line = FormatAccessLine(record);
+  EXPECT_LT(line.size(), kLogLineBytesMax);
+  EXPECT_EQ(line.find('\n'), line.size() - 1);
+}
+
 class AccessLogTest : public LiveServer {
  protected:
   void SetUp() override {
@@ -148,6 +169,55 @@ TEST_F(AccessLogTest, ALogThatCannotBeWrittenHoldsABoundedBacklog) {
   OnStdout().Flush();
   EXPECT_EQ(kernel_.written[1].size() / line + OnStdout().dropped_lines(), lines);
   EXPECT_LT(kernel_.written[1].size(), AccessLog::kBacklogBytesMax + line);
+}
+
+TEST_F(AccessLogTest, WhatWasLostIsToldOnceItFlowsAgain) {
+  kernel_.write_calls.errors = std::deque<int>(100'000, EAGAIN);
+  while (OnStdout().dropped_lines() < 3) OnStdout().Add(Record());
+  kernel_.write_calls.errors.clear();
+  OnStdout().Flush();
+  EXPECT_THAT(kernel_.written[2],
+              HasSubstr("access log - can be written again: 3 lines were lost meanwhile"));
+  kernel_.written[2].clear();
+  OnStdout().Add(Record());
+  OnStdout().Flush();
+  EXPECT_EQ(kernel_.written[2], "");
+}
+
+TEST_F(AccessLogTest, APipeThatFlowsIsTriedSoonAndOneThatDoesNotEverMoreSeldom) {
+  OnStdout().Add(Record());
+  // The timer's writes, over two seconds in which the log takes nothing.
+  kernel_.write_calls.errors = std::deque<int>(1000, EAGAIN);
+  OnStdout().Flush();
+  kernel_.write_calls.count = 0;
+  for (int i = 0; i < 2000; ++i) PassTime(std::chrono::milliseconds(1));
+  EXPECT_GE(kernel_.write_calls.count, 6u);  // 20, 40, 80, 160, 320, 640 ms
+  EXPECT_LE(kernel_.write_calls.count, 8u);
+  kernel_.write_calls.errors = {0, EAGAIN};
+  kernel_.write_calls.bytes_max = 5;  // some, and then nothing more
+  OnStdout().Flush();
+  kernel_.write_calls.bytes_max = SIZE_MAX;
+  PassTime(AccessLog::kRetryMin + std::chrono::milliseconds(2));
+  EXPECT_EQ(kernel_.written[1], FormatAccessLine(Record()));
+}
+
+TEST_F(AccessLogTest, AfterReopenNoFileBeginsInTheMiddleOfALine) {
+  const std::string line = FormatAccessLine(Record());
+  kernel_.log_path = path_;
+  ASSERT_TRUE(file_log_->Open());
+  file_log_->Add(Record());
+  file_log_->Add(Record());
+  // The disk fills up in the middle of a line, and still is full when the log is reopened.
+  kernel_.log_calls.bytes_max = 5;
+  kernel_.log_calls.errors = {0, ENOSPC, ENOSPC};
+  file_log_->Flush();
+  std::filesystem::rename(path_, path_ + ".1");
+  file_log_->Reopen();
+  EXPECT_EQ(Contents(path_ + ".1"), line.substr(0, 5));
+  kernel_.log_calls.bytes_max = SIZE_MAX;
+  file_log_->Flush();
+  EXPECT_EQ(Contents(path_), line);
+  EXPECT_EQ(file_log_->dropped_lines(), 1u);
 }
 
 TEST_F(AccessLogTest, AfterReopenARenamedFileGetsNoMoreLines) {

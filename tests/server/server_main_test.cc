@@ -107,7 +107,8 @@ class SignalRestorer {
   }
 
  private:
-  static constexpr std::array kSignals = {SIGUSR1, SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGPIPE};
+  static constexpr std::array kSignals = {SIGUSR1, SIGALRM, SIGTERM, SIGINT,
+                                          SIGHUP,  SIGPIPE, SIGXFSZ};
   sigset_t mask_{};
   std::array<struct sigaction, kSignals.size()> old_{};
 };
@@ -174,7 +175,8 @@ TEST_F(ServerMainTest, StopsWithEveryBackend) {
 
 TEST_F(ServerMainTest, OtherSignalsDoNotStopIt) {
   kernel_.when_listening = [] {
-    for (const int signum : {SIGUSR1, SIGALRM, SIGHUP, SIGPIPE}) ::kill(::getpid(), signum);
+    for (const int signum : {SIGUSR1, SIGALRM, SIGHUP, SIGPIPE, SIGXFSZ})
+      ::kill(::getpid(), signum);
     ::kill(::getpid(), SIGTERM);
   };
   EXPECT_EQ(Main({}), 0);

@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/sys/linux_kernel.h"
@@ -27,8 +28,11 @@ class SteeredKernel : public ForwardingKernel {
     size_t bytes_max = SIZE_MAX;  // shorter counts from now on
   };
   Call accept4_calls, recv_calls, send_calls, write_calls, shutdown_calls, epoll_ctl_calls;
+  Call log_calls;  // writes to files whose path is log_path
+  std::string log_path;
   std::optional<int> outq;             // what SIOCOUTQ says; nothing: the truth
   std::map<int, std::string> written;  // by descriptor 1 and 2, which are kept from the terminal
+  mode_t standard_mode = S_IFREG;      // what 1 and 2 are said to be
 
   void Advance(Nanoseconds time) { ahead_ += time; }
 
@@ -37,6 +41,12 @@ class SteeredKernel : public ForwardingKernel {
     if (clock != CLOCK_MONOTONIC) return now;
     const int64_t ns = now.tv_sec * 1'000'000'000 + now.tv_nsec + ahead_.count();
     return {ns / 1'000'000'000, ns % 1'000'000'000};
+  }
+  Status fstat(int fd, struct stat* out) override {
+    if (fd != 1 && fd != 2) return ForwardingKernel::fstat(fd, out);
+    *out = {};
+    out->st_mode = standard_mode;
+    return {};
   }
   Result<int> accept4(int fd, sockaddr* addr, socklen_t* len, int flags) override {
     if (const int code = Next(accept4_calls)) return Err(code, "accept4");
@@ -57,7 +67,16 @@ class SteeredKernel : public ForwardingKernel {
       written[fd].append(static_cast<const char*>(buf), taken);
       return taken;
     }
+    if (log_fds_.contains(fd)) {
+      if (const int code = Next(log_calls)) return Err(code, "write");
+      return ForwardingKernel::write(fd, buf, std::min(count, log_calls.bytes_max));
+    }
     return ForwardingKernel::write(fd, buf, count);
+  }
+  Result<int> openat(int dirfd, const char* path, int flags, mode_t mode) override {
+    Result<int> fd = ForwardingKernel::openat(dirfd, path, flags, mode);
+    if (fd && path == log_path) log_fds_.insert(*fd);
+    return fd;
   }
   Status shutdown(int fd, int how) override {
     if (const int code = Next(shutdown_calls)) return Err(code, "shutdown");
@@ -82,6 +101,7 @@ class SteeredKernel : public ForwardingKernel {
   }
 
   LinuxKernel linux_;
+  std::set<int> log_fds_;
   Nanoseconds ahead_{0};
 };
 
