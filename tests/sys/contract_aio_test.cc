@@ -184,6 +184,54 @@ TEST_P(AioContractTest, GeteventsReturnsNothingAtItsTimeout) {
   });
 }
 
+TEST_P(AioContractTest, MinimumAboveWhatFitsIsEinval) {
+  InWorld([&] {
+    OPEN_OR_SKIP(kBlock);
+    io_event event{};
+    EXPECT_EQ(kernel_.io_getevents(context_, 2, 1, &event, &kLong).error().code, EINVAL);
+  });
+}
+
+TEST_P(AioContractTest, MoreCompletionsThanFitStayInTheRing) {
+  InWorld([&] {
+    OPEN_OR_SKIP(4 * kBlock);
+    iocb requests[3];
+    for (int i = 0; i < 3; ++i) {
+      requests[i] = Read(kBlock, i * static_cast<off_t>(kBlock), static_cast<uint64_t>(i) + 1);
+      ASSERT_EQ(Submit(requests[i]).value(), 1);
+    }
+    uint64_t seen = 0;
+    for (int i = 0; i < 3; ++i) {
+      io_event event{};
+      ASSERT_EQ(kernel_.io_getevents(context_, 1, 1, &event, &kLong).value(), 1);
+      seen += reinterpret_cast<uint64_t>(event.data);
+    }
+    EXPECT_EQ(seen, 6u);
+    io_event event{};
+    EXPECT_EQ(kernel_.io_getevents(context_, 0, 1, &event, &kZero).value(), 0);
+  });
+}
+
+TEST_P(AioContractTest, DescriptorClosedDuringTheReadDoesNotEndIt) {
+  InWorld([&] {
+    OPEN_OR_SKIP(8 * kBlock);
+    iocb request = Read(8 * kBlock, 0);
+    ASSERT_EQ(Submit(request).value(), 1);
+    file_.Reset();
+    io_event event{};
+    ASSERT_EQ(kernel_.io_getevents(context_, 1, 1, &event, &kLong).value(), 1);
+    EXPECT_EQ(event.res, 8 * kBlock);
+    EXPECT_EQ(std::string(memory_.data(), 8 * kBlock), FileBytes(0, 8 * kBlock));
+  });
+}
+
+TEST_P(AioContractTest, UnalignedOffsetIsEinval) {
+  InWorld([&] {
+    OPEN_OR_SKIP(4 * kBlock);
+    EXPECT_EQ(ReadNow(kBlock, 100), -EINVAL);
+  });
+}
+
 // --- Completions on an eventfd (IOCB_FLAG_RESFD)
 
 TEST_P(AioContractTest, CompletionsAreCountedOnTheEventfd) {

@@ -276,6 +276,139 @@ TEST_P(SignalContractTest, KickOfAThreadThatIsGoneIsEsrch) {
   });
 }
 
+TEST_P(SignalContractTest, UnblockingAPendingSignalHandlesItBeforeTheCallReturns) {
+  InWorld([&] {
+    BlockKicks();
+    KickSelf();
+    EXPECT_EQ(handled, 0);
+    ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, Kicks(), nullptr));
+    EXPECT_EQ(handled, 1);
+  });
+}
+
+// Two sets of pending signals. Handlers of one wait's signals are stacked, each with its own signal
+// blocked, and at their end the wait's mask is gone: the second of the two stays pending.
+TEST_P(SignalContractTest, KickForTheThreadAndKickForTheProcessAreTwoForTwoWaits) {
+  InWorld([&] {
+    BlockKicks();
+    KickSelf();
+    ASSERT_TRUE(kernel_.kill(kernel_.getpid(), SIGUSR1));
+    EXPECT_TRUE(TakePendingKick());
+    EXPECT_EQ(handled, 1);
+    EXPECT_TRUE(TakePendingKick());
+    EXPECT_FALSE(TakePendingKick());
+    EXPECT_EQ(handled, 2);
+  });
+}
+
+TEST_P(SignalContractTest, KickForTheThreadAndKickForTheProcessAreBothHandledWhenUnblocked) {
+  InWorld([&] {
+    BlockKicks();
+    KickSelf();
+    ASSERT_TRUE(kernel_.kill(kernel_.getpid(), SIGUSR1));
+    ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, Kicks(), nullptr));
+    EXPECT_EQ(handled, 2);
+  });
+}
+
+TEST_P(SignalContractTest, KickOfAThreadIsNotTakenByAnother) {
+  InWorld([&] {
+    BlockKicks();
+    KickSelf();
+    Result<int> woken = Err(0, "");
+    Spawn([&] {
+      const sigset_t open = Open();
+      const timespec zero{0, 0};
+      woken = kernel_.ppoll(nullptr, 0, &zero, &open);
+    }).Join();
+    EXPECT_EQ(woken.value(), 0);
+    EXPECT_TRUE(TakePendingKick());
+  });
+}
+
+TEST_P(SignalContractTest, KickEndsTheSleepOfTheThreadItIsFor) {
+  InWorld([&] {
+    BlockKicks();
+    Fd asleep(kernel_, kernel_.eventfd(0, 0).value());
+    pid_t id = 0;
+    Result<int> woken = 0;
+    Thread helper = Spawn([&] {
+      id = kernel_.gettid();
+      const uint64_t one = 1;
+      (void)kernel_.write(asleep.get(), &one, sizeof one);
+      const sigset_t open = Open();
+      woken = kernel_.ppoll(nullptr, 0, &kLong, &open);
+    });
+    EXPECT_EQ(Await(asleep.get(), POLLIN), POLLIN);
+    ASSERT_TRUE(kernel_.tgkill(kernel_.getpid(), id, SIGUSR1));
+    helper.Join();
+    ASSERT_FALSE(woken);
+    EXPECT_EQ(woken.error().code, EINTR);
+    EXPECT_EQ(handled_by, id);
+  });
+}
+
+TEST_P(SignalContractTest, KickOfAThreadBeforeItsWaitOpensTheMaskIsNotLost) {
+  InWorld([&] {
+    BlockKicks();
+    auto mutex = kernel_.mutex_create();
+    auto changed = kernel_.condvar_create();
+    pid_t id = 0;
+    bool kicked = false;
+    Result<int> woken = 0;
+    Thread helper = Spawn([&] {
+      mutex->lock();
+      id = kernel_.gettid();
+      changed->signal();
+      while (!kicked) changed->wait(*mutex);
+      mutex->unlock();
+      const sigset_t open = Open();
+      woken = kernel_.ppoll(nullptr, 0, &kLong, &open);
+    });
+    mutex->lock();
+    while (id == 0) changed->wait(*mutex);
+    ASSERT_TRUE(kernel_.tgkill(kernel_.getpid(), id, SIGUSR1));
+    kicked = true;
+    changed->signal();
+    mutex->unlock();
+    helper.Join();
+    ASSERT_FALSE(woken);
+    EXPECT_EQ(woken.error().code, EINTR);
+  });
+}
+
+TEST_P(SignalContractTest, IgnoredSignalIsDroppedAndEndsNoWait) {
+  InWorld([&] {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ASSERT_TRUE(kernel_.sigaction(SIGUSR1, ignore));
+    KickSelf();
+    struct sigaction action {};
+    action.sa_handler = CountKick;
+    ASSERT_TRUE(kernel_.sigaction(SIGUSR1, action));
+    const timespec brief{0, 1'000'000};
+    const sigset_t open = Open();
+    EXPECT_EQ(kernel_.ppoll(nullptr, 0, &brief, &open).value(), 0);
+    EXPECT_EQ(handled, 0);
+  });
+}
+
+TEST_P(SignalContractTest, SignalNumberZeroOnlyAsksWhetherTheThreadIsThere) {
+  InWorld([&] {
+    EXPECT_TRUE(kernel_.tgkill(kernel_.getpid(), kernel_.gettid(), 0));
+    EXPECT_TRUE(kernel_.kill(kernel_.getpid(), 0));
+    EXPECT_EQ(kernel_.kill(kernel_.getpid(), 65).error().code, EINVAL);
+  });
+}
+
+TEST_P(SignalContractTest, KillCannotBeCaught) {
+  InWorld([&] {
+    struct sigaction action {};
+    action.sa_handler = CountKick;
+    EXPECT_EQ(kernel_.sigaction(SIGKILL, action).error().code, EINVAL);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Contract, SignalContractTest, ::testing::ValuesIn(AllWorlds()), WorldName);
 
 }  // namespace

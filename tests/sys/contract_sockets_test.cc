@@ -1,5 +1,6 @@
 // Contract: sockets, and what poll and epoll say about descriptors.
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -119,6 +120,67 @@ TEST_P(SocketContractTest, OutqCountsWhatThePeerHasNotAcknowledged) {
     EXPECT_EQ(kernel_.ioctl_outq(connection.fd.get()).value(), 0);
     FillSocket(connection.fd.get());
     EXPECT_GT(kernel_.ioctl_outq(connection.fd.get()).value(), 0);
+  });
+}
+
+TEST_P(SocketContractTest, BytesSentBeforeTheEndAreReadBeforeIt) {
+  InWorld([&] {
+    Connection connection = Connect();
+    connection.peer->Send("last");
+    connection.peer->HalfClose();
+    EXPECT_TRUE(Await(connection.fd.get(), POLLRDHUP) & POLLRDHUP);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(connection.fd.get(), buffer, sizeof buffer, 0).value(), 4u);
+    EXPECT_EQ(kernel_.recv(connection.fd.get(), buffer, sizeof buffer, 0).value(), 0u);
+  });
+}
+
+// Why the server lingers: the answer that was sent is lost with the request that was not read.
+TEST_P(SocketContractTest, CloseWithUnreadInputIsAReset) {
+  InWorld([&] {
+    Connection connection = Connect();
+    connection.peer->Send("never read");
+    EXPECT_EQ(Await(connection.fd.get(), POLLIN), POLLIN);
+    connection.fd.Reset();
+    EXPECT_EQ(connection.peer->Receive(1), "");
+  });
+}
+
+TEST_P(SocketContractTest, CloseDeliversWhatWasSentAndThenTheEnd) {
+  InWorld([&] {
+    Connection connection = Connect();
+    ASSERT_EQ(kernel_.send(connection.fd.get(), "answer", 6, MSG_NOSIGNAL).value(), 6u);
+    connection.fd.Reset();
+    EXPECT_EQ(connection.peer->Receive(100), "answer");
+  });
+}
+
+TEST_P(SocketContractTest, BothDirectionsShutIsAHangUp) {
+  InWorld([&] {
+    Connection connection = Connect();
+    connection.peer->HalfClose();
+    EXPECT_EQ(Await(connection.fd.get(), POLLRDHUP), POLLRDHUP);
+    ASSERT_TRUE(kernel_.shutdown(connection.fd.get(), SHUT_WR));
+    EXPECT_TRUE(Await(connection.fd.get(), 0) & POLLHUP);
+  });
+}
+
+TEST_P(SocketContractTest, PortInUseIsEaddrinuse) {
+  InWorld([&] {
+    sockaddr_in wanted{};
+    wanted.sin_family = AF_INET;
+    wanted.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    Fd first(kernel_, kernel_.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0).value());
+    ASSERT_TRUE(kernel_.bind(first.get(), reinterpret_cast<sockaddr*>(&wanted), sizeof wanted));
+    ASSERT_TRUE(kernel_.listen(first.get(), 1));
+    socklen_t length = sizeof wanted;
+    ASSERT_TRUE(kernel_.getsockname(first.get(), reinterpret_cast<sockaddr*>(&wanted), &length));
+    EXPECT_NE(wanted.sin_port, 0);
+    Fd second(kernel_, kernel_.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0).value());
+    EXPECT_EQ(kernel_.bind(second.get(), reinterpret_cast<sockaddr*>(&wanted), sizeof wanted)
+                  .error()
+                  .code,
+              EADDRINUSE);
   });
 }
 

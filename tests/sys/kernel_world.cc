@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "tests/sys/linux_world.h"
+#include "tests/sys/sim_world.h"
 
 namespace pollux {
 
@@ -17,7 +18,8 @@ std::string FileBytes(uint64_t offset, size_t count) {
 }
 
 std::vector<WorldFactory> AllWorlds() {
-  return {{"Linux", [] { return std::make_unique<LinuxWorld>(); }}};
+  return {{"Linux", [] { return std::make_unique<LinuxWorld>(); }},
+          {"Simulated", [] { return std::make_unique<SimWorld>(); }}};
 }
 
 Fd ContractTest::OpenDirect(size_t size) {

@@ -1,0 +1,102 @@
+#include "fakes/kernel/aio_context.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace pollux::sim {
+namespace {
+
+// What the modelled file system wants direct reads aligned to.
+constexpr size_t kBlockBytes = 512;
+
+}  // namespace
+
+ReadUnderWay::ReadUnderWay(Disk& to_disk, AioContext& of_context, iocb* from)
+    : disk(to_disk),
+      context(of_context),
+      request(from),
+      data(from->data),
+      buffer(static_cast<char*>(from->u.c.buf)),
+      count(from->u.c.nbytes),
+      offset(static_cast<size_t>(from->u.c.offset)) {}
+
+Footprint ReadUnderWay::footprint() const {
+  Footprint touched;
+  touched.Write(context.object());
+  if (eventfd != nullptr) touched.Write(eventfd->object);
+  if (pinned.file != nullptr) touched.Write(kSharedMemory);
+  if (file->inode != nullptr) touched.Read(file->object);
+  return touched;
+}
+
+void ReadUnderWay::Happen() { disk.Complete(*this); }
+
+void Disk::Start(std::unique_ptr<ReadUnderWay> read) {
+  if (options_.read_time > Nanoseconds::zero()) read->due = scheduler_.now() + options_.read_time;
+  for (Frame* frame : read->pinned.frames) ++frame->reads;
+  scheduler_.AddActor(*read);
+  read->context.under_way.push_back(std::move(read));
+}
+
+void Disk::Complete(ReadUnderWay& read) {
+  io_event event{};
+  event.data = read.data;
+  event.obj = read.request;
+  event.res = static_cast<unsigned long>(Transfer(read));
+  AioContext& context = read.context;
+  context.ring.push_back(event);
+  // The event is in the ring before the eventfd is signalled (fs/aio.c, aio_complete).
+  if (read.eventfd != nullptr) ++read.eventfd->counter;
+  ++completed_;
+  for (Frame* frame : read.pinned.frames) {
+    --frame->reads;
+    frames_.Drop(frame);
+  }
+  scheduler_.RemoveActor(read);
+  std::erase_if(context.under_way, [&](const auto& entry) { return entry.get() == &read; });
+}
+
+// Bytes, or a negative errno.
+long Disk::Transfer(ReadUnderWay& read) {
+  const bool direct = (read.file->flags & O_DIRECT) != 0;
+  const auto address = reinterpret_cast<uintptr_t>(read.buffer);
+  if (direct && (read.offset | read.count | address) % kBlockBytes != 0) return -EINVAL;
+  const std::string& content = *read.file->inode->content;
+  size_t there = read.offset < content.size() ? content.size() - read.offset : 0;
+  there = std::min(there, read.count);
+  if (there > 0 && read.buffer_bad) return -EFAULT;
+  if (faults_left_ > 0 && there > 0) {
+    const size_t fault = scheduler_.PickValue("read: whole, EIO, short", 3);
+    if (fault != 0) --faults_left_;
+    if (fault == 1) return -EIO;
+    if (fault == 2) there = there / 2 / kBlockBytes * kBlockBytes;
+  }
+  Store(read, content.data() + read.offset, there);
+  return static_cast<long>(there);
+}
+
+void Disk::Store(ReadUnderWay& read, const char* bytes, size_t count) {
+  if (read.pinned.file == nullptr) {
+    std::copy_n(bytes, count, read.buffer);
+    return;
+  }
+  // Into the frames that were pinned, whatever page they belong to by now: a hole that was punched
+  // meanwhile has another frame, and keeps its zeroes.
+  size_t at = read.pinned.offset;
+  for (Frame* frame : read.pinned.frames) {
+    const size_t part = std::min(count, kPageBytes - at);
+    if (part > 0 && frame->sockets > 0) {
+      scheduler_.Report("page references",
+                        "a read was stored into a page that a socket's queue still refers to");
+    }
+    std::copy_n(bytes, part, frame->data() + at);
+    bytes += part;
+    count -= part;
+    at = 0;
+  }
+}
+
+}  // namespace pollux::sim

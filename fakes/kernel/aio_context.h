@@ -1,0 +1,98 @@
+// Linux AIO contexts (io_setup(2)), iocbs under way, and the disk that completes them. Internal to
+// fakes/kernel.
+//
+// The disk is an actor for each iocb: it may complete at any step after its submission (and after
+// `not_before`), in any order. Its bytes are moved when it completes.
+#pragma once
+
+#include <libaio.h>
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "fakes/kernel/descriptors.h"
+#include "fakes/kernel/scheduler.h"
+
+namespace pollux::sim {
+
+class AioContext;
+
+// Where a read puts its bytes: the frames that it had pinned when it was submitted.
+struct PinnedPages {
+  MemoryFile* file = nullptr;  // null: memory of no interest to anybody else
+  std::vector<Frame*> frames;
+  size_t offset = 0;  // of the first byte in the first frame
+};
+
+class Disk;
+
+class ReadUnderWay final : public Actor {
+ public:
+  ReadUnderWay(Disk& disk, AioContext& context, iocb* request);
+
+  bool Enabled() const override { return true; }
+  TimePoint not_before() const override { return due; }
+  Footprint footprint() const override;
+  const char* label() const override { return "read completes"; }
+  void Happen() override;
+
+  Disk& disk;
+  AioContext& context;
+  iocb* request;  // the submitter's, handed back in the event
+  void* data;
+  char* buffer;
+  size_t count;
+  size_t offset;
+  bool buffer_bad = false;  // memory that cannot be stored to
+  std::shared_ptr<Description> file;
+  std::shared_ptr<Description> eventfd;  // IOCB_FLAG_RESFD
+  PinnedPages pinned;
+  TimePoint due = TimePoint::min();
+};
+
+class AioContext {
+ public:
+  AioContext(unsigned capacity, ObjectId object) : capacity_(capacity), object_(object) {}
+
+  ObjectId object() const { return object_; }
+  bool full() const { return under_way.size() + ring.size() >= capacity_; }
+
+  std::vector<std::unique_ptr<ReadUnderWay>> under_way;
+  std::deque<io_event> ring;
+
+ private:
+  const unsigned capacity_;
+  const ObjectId object_;
+};
+
+struct DiskOptions {
+  Nanoseconds read_time{0};  // a read takes at least this long
+  int faults = 0;            // how many reads may fail (EIO) or come back short
+};
+
+class Disk {
+ public:
+  Disk(Scheduler& scheduler, Frames& frames, DiskOptions options)
+      : scheduler_(scheduler), frames_(frames), options_(options), faults_left_(options.faults) {}
+
+  void Start(std::unique_ptr<ReadUnderWay> read);
+  void Complete(ReadUnderWay& read);
+
+  uint64_t completed() const { return completed_; }
+  int faults_left() const { return faults_left_; }
+  // The next reads take this long at least.
+  void set_read_time(Nanoseconds time) { options_.read_time = time; }
+
+ private:
+  long Transfer(ReadUnderWay& read);
+  void Store(ReadUnderWay& read, const char* bytes, size_t count);
+
+  Scheduler& scheduler_;
+  Frames& frames_;
+  DiskOptions options_;
+  int faults_left_;
+  uint64_t completed_ = 0;
+};
+
+}  // namespace pollux::sim

@@ -1,0 +1,69 @@
+// The one stream of choices of a simulated execution. Whoever answers it decides everything that
+// Linux leaves open: which thread, disk, peer or signal is next, and which fault strikes. The same
+// answers give the same execution. 0 always means "go on, no fault".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace pollux::sim {
+
+// A piece of simulated state, as far as independence of steps goes. 64 of them are told apart;
+// what shares a number is taken for the same, which only ever makes steps look dependent.
+using ObjectId = uint8_t;
+
+// What a step reads and writes. Two steps that are not dependent can change places unnoticed.
+struct Footprint {
+  uint64_t reads = 0;
+  uint64_t writes = 0;
+
+  Footprint& Read(ObjectId object) {
+    reads |= uint64_t{1} << (object & 63);
+    return *this;
+  }
+  Footprint& Write(ObjectId object) {
+    writes |= uint64_t{1} << (object & 63);
+    return *this;
+  }
+  Footprint& Add(const Footprint& other) {
+    reads |= other.reads;
+    writes |= other.writes;
+    return *this;
+  }
+  static Footprint Everything() { return {~uint64_t{0}, ~uint64_t{0}}; }
+
+  bool empty() const { return (reads | writes) == 0; }
+  bool DependsOn(const Footprint& other) const {
+    return (writes & (other.reads | other.writes)) != 0 || (reads & other.writes) != 0;
+  }
+};
+
+// One of the things that can happen next.
+struct Option {
+  // Who: a thread, an iocb under way, a peer, a signal, a time-out. The same along one execution,
+  // and in every execution that made the same choices so far.
+  uint32_t actor = 0;
+  const char* label = "";  // what: "ppoll", "read completes"
+  Footprint footprint;
+};
+
+class Chooser {
+ public:
+  virtual ~Chooser() = default;
+  // Which of `options` (at least one) is next: its index. The first is "go on": the running thread,
+  // if it can.
+  virtual size_t PickStep(std::span<const Option> options) = 0;
+  // One of `count` (at least two) ways that a step can go; 0 is the usual one. `label` says what is
+  // chosen and has static storage duration.
+  virtual size_t PickValue(const char* label, size_t count) = 0;
+};
+
+// Always 0: no fault, and nobody is interrupted before it has to wait.
+class FirstChooser final : public Chooser {
+ public:
+  size_t PickStep(std::span<const Option>) override { return 0; }
+  size_t PickValue(const char*, size_t) override { return 0; }
+};
+
+}  // namespace pollux::sim

@@ -1,0 +1,178 @@
+#include "fakes/kernel/connection.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace pollux::sim {
+
+Connection::Connection(Scheduler& scheduler, Frames& frames, size_t capacity, size_t peer_buffer)
+    : scheduler_(scheduler),
+      frames_(frames),
+      capacity_(capacity),
+      peer_buffer_(std::min(peer_buffer, capacity)),
+      object_(scheduler.NewObject()) {}
+
+Connection::~Connection() { DropQueue(); }
+
+long Connection::Room(size_t length) const {
+  if (queued_ >= capacity_) return -EAGAIN;
+  return static_cast<long>(std::min(length, capacity_ - queued_));
+}
+
+// The errno of a stream that cannot be written to; 0 if it can. An error is told once.
+long Connection::Broken() {
+  if (pending_error_ != 0) return -std::exchange(pending_error_, 0);
+  if (reset_ || local_fin_) return -EPIPE;
+  return 0;
+}
+
+long Connection::Send(const char* data, size_t length) {
+  if (const long broken = Broken(); broken != 0) return broken;
+  if (length == 0) return 0;
+  const long taken = Room(length);
+  if (taken <= 0) return taken;
+  Segment segment;
+  segment.length = static_cast<size_t>(taken);
+  segment.copied.assign(data, segment.length);
+  queued_ += segment.length;
+  queue_.push_back(std::move(segment));
+  return taken;
+}
+
+long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
+  if (const long broken = Broken(); broken != 0) return broken;
+  if (length == 0) return 0;
+  const long taken = Room(length);
+  if (taken <= 0) return taken;
+  for (size_t left = static_cast<size_t>(taken); left > 0;) {
+    Segment segment;
+    segment.offset = offset % kPageBytes;
+    segment.length = std::min(left, kPageBytes - segment.offset);
+    segment.frame = file.FrameOf(offset / kPageBytes);
+    ++segment.frame->sockets;
+    ++frames_held_;
+    segment.hash = HashOf(segment.frame->data() + segment.offset, segment.length);
+    segment.queued_at_step = scheduler_.steps();
+    offset += segment.length;
+    left -= segment.length;
+    queued_ += segment.length;
+    queue_.push_back(std::move(segment));
+  }
+  return taken;
+}
+
+long Connection::SendCached(std::shared_ptr<const std::string> content, size_t offset,
+                            size_t length) {
+  if (const long broken = Broken(); broken != 0) return broken;
+  if (length == 0) return 0;
+  const long taken = Room(length);
+  if (taken <= 0) return taken;
+  Segment segment;
+  segment.length = static_cast<size_t>(taken);
+  segment.content = std::move(content);
+  segment.offset = offset;
+  queued_ += segment.length;
+  queue_.push_back(std::move(segment));
+  return taken;
+}
+
+long Connection::Receive(char* data, size_t length, bool peek) {
+  const size_t there = input_.size() - input_taken_;
+  if (there > 0) {
+    const size_t taken = std::min(length, there);
+    std::copy_n(input_.data() + input_taken_, taken, data);
+    if (!peek) input_taken_ += taken;
+    if (input_taken_ == input_.size()) {
+      input_.clear();
+      input_taken_ = 0;
+    }
+    return static_cast<long>(taken);
+  }
+  if (pending_error_ != 0) return -std::exchange(pending_error_, 0);
+  if (peer_fin_ || reset_ || local_shut_read_) return 0;
+  return -EAGAIN;
+}
+
+void Connection::Close(bool abort) {
+  if (local_closed_) return;
+  local_closed_ = true;
+  local_fin_ = true;
+  if (abort || input_taken_ < input_.size()) {
+    aborted_ = true;
+    DropQueue();
+  }
+}
+
+short Connection::Readiness() const {
+  short events = 0;
+  const bool input = input_taken_ < input_.size();
+  const bool ended = peer_fin_ || reset_ || local_shut_read_;
+  if (input || ended || pending_error_ != 0) events |= POLLIN | POLLRDNORM;
+  if (ended) events |= POLLRDHUP;
+  if (reset_ || (peer_fin_ && local_fin_)) events |= POLLHUP;
+  if (pending_error_ != 0) events |= POLLERR;
+  // As sk_stream_is_writeable(): with a third of the queue free.
+  if (reset_ || local_fin_ || capacity_ - std::min(queued_, capacity_) >= capacity_ / 3) {
+    events |= POLLOUT | POLLWRNORM;
+  }
+  return events;
+}
+
+std::string Connection::PeerTake(size_t count) {
+  std::string out;
+  while (count > 0 && !queue_.empty()) {
+    Segment& segment = queue_.front();
+    const size_t part = std::min(count, segment.length);
+    TakeFrom(segment, part, &out);
+    count -= part;
+    queued_ -= part;
+    if (segment.length > 0) continue;
+    if (segment.frame != nullptr) {
+      --segment.frame->sockets;
+      --frames_held_;
+      frames_.Drop(segment.frame);
+    }
+    queue_.pop_front();
+  }
+  return out;
+}
+
+void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
+  if (segment.frame == nullptr) {
+    const std::string& bytes = segment.content != nullptr ? *segment.content : segment.copied;
+    out->append(bytes, segment.offset, count);
+  } else {
+    const char* bytes = segment.frame->data() + segment.offset;
+    if (HashOf(bytes, segment.length) != segment.hash) {
+      scheduler_.Report("page references", "bytes that were sent at step " +
+                                               std::to_string(segment.queued_at_step) +
+                                               " were changed before the peer took them");
+    }
+    out->append(bytes, count);
+    segment.hash = HashOf(bytes + count, segment.length - count);
+  }
+  segment.offset += count;
+  segment.length -= count;
+}
+
+void Connection::PeerReset() {
+  reset_ = true;
+  pending_error_ = ECONNRESET;
+  DropQueue();
+}
+
+void Connection::DropQueue() {
+  for (Segment& segment : queue_) {
+    if (segment.frame == nullptr) continue;
+    --segment.frame->sockets;
+    --frames_held_;
+    frames_.Drop(segment.frame);
+  }
+  queue_.clear();
+  queued_ = 0;
+}
+
+}  // namespace pollux::sim

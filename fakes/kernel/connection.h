@@ -1,0 +1,102 @@
+// A TCP connection between a descriptor of the simulated process and a peer outside of it.
+//
+// What is sent stands in a queue until the peer takes it: copied bytes (send, writev), references
+// to frames of memory files or to the page cache (sendfile). References are read when the peer
+// takes the bytes, so whatever happened to the page meanwhile is what the peer gets. Each is hashed
+// when it is queued and compared when it is taken: a difference is reported.
+//
+// Not modelled: packets, loss, acknowledgement. Of a full queue the part that fits the peer's
+// receive buffer counts as acknowledged, as on loopback.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "fakes/kernel/memory.h"
+#include "fakes/kernel/scheduler.h"
+
+namespace pollux::sim {
+
+class Connection {
+ public:
+  // `capacity` bytes fit between the two, of which `peer_buffer` in the peer's.
+  Connection(Scheduler& scheduler, Frames& frames, size_t capacity, size_t peer_buffer);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  ObjectId object() const { return object_; }
+
+  // --- The process's side. Results are bytes or, negative, an errno.
+  long Send(const char* data, size_t length);
+  // References to `length` bytes at `offset` of `file`, or of `content`.
+  long SendPages(MemoryFile& file, size_t offset, size_t length);
+  long SendCached(std::shared_ptr<const std::string> content, size_t offset, size_t length);
+  long Receive(char* data, size_t length, bool peek);
+  void ShutdownWrite() { local_fin_ = true; }
+  void ShutdownRead() { local_shut_read_ = true; }
+  // `abort`: SO_LINGER 0. Unread input makes it an abort as well, as Linux does.
+  void Close(bool abort);
+  short Readiness() const;
+  size_t unacknowledged() const { return queued_ > peer_buffer_ ? queued_ - peer_buffer_ : 0; }
+  void set_linger_zero(bool on) { linger_zero_ = on; }
+  bool linger_zero() const { return linger_zero_; }
+  void set_capacity(size_t bytes) { capacity_ = bytes + peer_buffer_; }
+
+  // --- The peer's side.
+  void PeerSend(std::string_view bytes) { input_.append(bytes); }
+  // Up to `count` bytes that have been sent.
+  std::string PeerTake(size_t count);
+  size_t peer_available() const { return queued_; }
+  // No more will come: the stream was ended or reset.
+  bool peer_ended() const { return queued_ == 0 && (local_fin_ || local_closed_ || aborted_); }
+  bool peer_sees_reset() const { return aborted_; }
+  void PeerHalfClose() { peer_fin_ = true; }
+  void PeerReset();
+  void PeerClose() { peer_fin_ = true; }
+
+  // Whether somebody's queue holds references to memory files: a peer that takes bytes looks at
+  // their frames then.
+  bool holds_frames() const { return frames_held_ > 0; }
+  bool closed() const { return local_closed_; }
+
+ private:
+  struct Segment {
+    size_t length = 0;
+    std::string copied;      // or
+    Frame* frame = nullptr;  // or
+    std::shared_ptr<const std::string> content;
+    size_t offset = 0;  // of its first byte in whichever it is
+    uint64_t hash = 0;  // of frame bytes
+    uint64_t queued_at_step = 0;
+  };
+
+  long Room(size_t length) const;
+  long Broken();
+  void TakeFrom(Segment& segment, size_t count, std::string* out);
+  void DropQueue();
+
+  Scheduler& scheduler_;
+  Frames& frames_;
+  size_t capacity_;
+  const size_t peer_buffer_;
+  const ObjectId object_;
+  std::deque<Segment> queue_;
+  size_t queued_ = 0;  // bytes
+  int frames_held_ = 0;
+  std::string input_;
+  size_t input_taken_ = 0;
+  bool peer_fin_ = false;
+  bool local_fin_ = false;
+  bool local_shut_read_ = false;
+  bool local_closed_ = false;
+  bool linger_zero_ = false;
+  bool reset_ = false;    // by the peer
+  bool aborted_ = false;  // by the process
+  int pending_error_ = 0;
+};
+
+}  // namespace pollux::sim

@@ -1,0 +1,67 @@
+// What descriptors of the simulated process refer to. Internal to fakes/kernel.
+#pragma once
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fakes/kernel/connection.h"
+#include "fakes/kernel/memory.h"
+
+namespace pollux::sim {
+
+// A file: on disk (contents given, read-only), in memory, or a directory.
+struct Inode {
+  enum class Kind { kRegular, kMemory, kDirectory };
+  Kind kind = Kind::kRegular;
+  ino_t number = 0;
+  std::string path;
+  std::shared_ptr<const std::string> content;  // kRegular
+  std::unique_ptr<MemoryFile> memory;          // kMemory
+  bool cached = false;                         // kRegular: its pages are in the page cache
+  time_t mtime = 0;
+
+  size_t size() const {
+    if (kind == Kind::kRegular) return content->size();
+    return kind == Kind::kMemory ? memory->size() : 0;
+  }
+};
+
+// An open file description: open(2) tells it from the descriptor that refers to it.
+struct Description {
+  enum class Kind { kFile, kConsole, kEventfd, kEpoll, kSocket, kListener, kConnection };
+  Kind kind = Kind::kFile;
+  ObjectId object = 0;
+  int flags = 0;  // O_NONBLOCK, O_DIRECT, O_PATH, O_RDWR
+
+  std::shared_ptr<Inode> inode;  // kFile
+  size_t offset = 0;
+
+  uint64_t counter = 0;  // kEventfd
+
+  struct Watch {  // kEpoll
+    int fd = -1;
+    std::weak_ptr<Description> target;
+    epoll_event event{};
+  };
+  std::vector<Watch> watches;
+  size_t next_watch = 0;  // where the next scan starts
+
+  sockaddr_storage address{};  // kSocket, kListener
+  socklen_t address_length = 0;
+  size_t send_capacity = 0;  // SO_SNDBUF; 0: the default
+  size_t backlog_max = 0;
+  std::deque<std::shared_ptr<Connection>> backlog;  // kListener
+
+  std::shared_ptr<Connection> connection;  // kConnection
+
+  bool nonblocking() const;
+  short Readiness() const;
+};
+
+}  // namespace pollux::sim

@@ -1,0 +1,141 @@
+#include "fakes/kernel/memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/base/units.h"
+
+namespace pollux::sim {
+namespace {
+
+// Up to here clearing memory is cheaper than asking the system for fresh pages.
+constexpr size_t kPooledBytesMax = 256_KiB;
+
+}  // namespace
+
+MemoryPool::~MemoryPool() {
+  for (const Block& block : free_) ::munmap(block.memory, block.bytes);
+}
+
+char* MemoryPool::Take(size_t bytes) {
+  bytes = AlignUp(std::max<size_t>(bytes, 1), kPageBytes);
+  const auto found = std::find_if(free_.begin(), free_.end(),
+                                  [&](const Block& block) { return block.bytes == bytes; });
+  if (found != free_.end()) {
+    char* memory = found->memory;
+    free_.erase(found);
+    std::memset(memory, 0, bytes);
+    return memory;
+  }
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  return static_cast<char*>(memory);
+}
+
+void MemoryPool::Give(char* memory, size_t bytes) {
+  bytes = AlignUp(std::max<size_t>(bytes, 1), kPageBytes);
+  if (bytes <= kPooledBytesMax) {
+    free_.push_back({memory, bytes});
+  } else {
+    ::munmap(memory, bytes);
+  }
+}
+
+char* Frame::data() { return home != nullptr ? home->data() + page * kPageBytes : copy.get(); }
+
+Frame* Frames::Make(MemoryFile& home, size_t page) {
+  if (free_.empty()) {
+    all_.push_back(std::make_unique<Frame>());
+    free_.push_back(all_.back().get());
+  }
+  Frame* frame = free_.back();
+  free_.pop_back();
+  frame->home = &home;
+  frame->page = page;
+  return frame;
+}
+
+void Frames::Drop(Frame* frame) {
+  if (frame->sockets != 0 || frame->reads != 0) return;
+  if (frame->home != nullptr) frame->home->Forget(frame->page);
+  frame->home = nullptr;
+  frame->copy.reset();
+  free_.push_back(frame);
+}
+
+MemoryFile::~MemoryFile() {
+  for (size_t page = 0; page < known_.size(); ++page) Detach(page);
+  if (data_ != nullptr) pool_.Give(data_, capacity_);
+}
+
+bool MemoryFile::Resize(size_t bytes) {
+  if (bytes > capacity_) {
+    if (data_ != nullptr && mappings > 0) return false;
+    const size_t capacity = AlignUp(bytes, kPageBytes);
+    char* grown = pool_.Take(capacity);
+    if (data_ != nullptr) {
+      std::memcpy(grown, data_, size_);
+      pool_.Give(data_, capacity_);
+    }
+    data_ = grown;
+    capacity_ = capacity;
+    known_.resize(capacity / kPageBytes);
+  } else if (bytes < size_) {
+    PunchHole(bytes, size_ - bytes);
+  }
+  size_ = bytes;
+  return true;
+}
+
+void MemoryFile::PunchHole(size_t offset, size_t length) {
+  const size_t end = std::min(offset + length, AlignUp(size_, kPageBytes));
+  if (offset >= end) return;
+  for (size_t page = (offset + kPageBytes - 1) / kPageBytes; page < end / kPageBytes; ++page) {
+    Detach(page);
+  }
+  std::memset(data_ + offset, 0, end - offset);
+}
+
+Frame* MemoryFile::FrameOf(size_t page) {
+  if (known_[page] == nullptr) known_[page] = frames_.Make(*this, page);
+  return known_[page];
+}
+
+void MemoryFile::Detach(size_t page) {
+  Frame* frame = known_[page];
+  if (frame == nullptr) return;
+  frame->copy = std::make_unique<char[]>(kPageBytes);
+  std::memcpy(frame->copy.get(), data_ + page * kPageBytes, kPageBytes);
+  frame->home = nullptr;
+  known_[page] = nullptr;
+}
+
+size_t MemoryFile::PagesInUse() const {
+  size_t count = 0;
+  for (size_t at = 0; at < size_; at += kPageBytes) {
+    const char* page = data_ + at;
+    if (std::any_of(page, page + std::min(kPageBytes, size_ - at), [](char c) { return c != 0; })) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+uint64_t HashOf(const char* data, size_t length) {
+  constexpr uint64_t kPrime = 0x9e3779b97f4a7c15u;
+  uint64_t hash = length * kPrime;
+  size_t at = 0;
+  for (; at + 8 <= length; at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, data + at, 8);
+    hash = (hash ^ word) * kPrime;
+    hash ^= hash >> 29;
+  }
+  for (; at < length; ++at) hash = (hash ^ static_cast<unsigned char>(data[at])) * kPrime;
+  return hash ^ (hash >> 32);
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,295 @@
+#include "fakes/kernel/scheduler.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr pid_t kLeaderTid = 1000;
+// Far from zero, so that a default-constructed TimePoint is no plausible time.
+constexpr TimePoint kStart{std::chrono::hours(1)};
+// The time-out of a thread's sleep is an actor beside the thread.
+constexpr uint32_t kTimeoutActor = 0x8000'0000;
+
+}  // namespace
+
+Scheduler::Scheduler(Chooser& chooser, FiberStacks& stacks, SchedulerOptions options)
+    : chooser_(chooser),
+      stacks_(stacks),
+      options_(options),
+      early_timeouts_left_(options.early_timeouts),
+      now_(kStart) {
+  auto leader = std::make_unique<SimThread>();
+  leader->actor = next_actor_++;
+  leader->tid = kLeaderTid;
+  leader->name = "main";
+  leader->signals_object = NewObject();
+  current_ = leader.get();
+  threads_.push_back(std::move(leader));
+}
+
+Scheduler::~Scheduler() = default;
+
+ObjectId Scheduler::NewObject() {
+  constexpr uint32_t kRound = 64 - kFirstFreeObject;
+  return static_cast<ObjectId>(kFirstFreeObject + next_object_++ % kRound);
+}
+
+bool Scheduler::Run(const std::function<void()>& body) {
+  CHECK(!running_);
+  if (gave_up_) return false;
+  leader_body_ = &body;
+  running_ = true;
+  SimThread& first = leader();
+  first.fiber.Start(stacks_.Take(), &Scheduler::LeaderMain, this);
+  current_ = &first;
+  Fiber::Switch(host_, first.fiber);
+  running_ = false;
+  if (gave_up_) {
+    AbandonThreads(0);
+    return false;
+  }
+  stacks_.Give(first.fiber.stack());
+  current_ = &first;
+  for (const auto& thread : threads_) {
+    if (thread.get() == &first || thread->state == SimThread::State::kDone) continue;
+    Report("leak", "thread " + thread->name + " still runs at the end");
+    gave_up_ = true;
+    AbandonThreads(1);
+    return false;
+  }
+  return true;
+}
+
+void Scheduler::LeaderMain(void* argument) {
+  auto* self = static_cast<Scheduler*>(argument);
+  (*self->leader_body_)();
+  Fiber::Finish(self->leader().fiber, self->host_);
+}
+
+void Scheduler::ThreadMain(void* argument) {
+  auto* self = static_cast<Scheduler*>(argument);
+  SimThread& thread = self->current();
+  thread.body();
+  thread.body = nullptr;
+  self->BeforeStep("ends", Footprint().Write(thread.signals_object));
+  thread.state = SimThread::State::kDone;
+  self->Dispatch();
+  CHECK(false);  // nobody switches to it any more
+}
+
+SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
+  auto thread = std::make_unique<SimThread>();
+  thread->actor = next_actor_++;
+  thread->tid = kLeaderTid + static_cast<pid_t>(threads_.size());
+  thread->name = std::move(name);
+  thread->body = std::move(body);
+  thread->mask = current_->mask;
+  thread->signals_object = NewObject();
+  thread->operation = "starts";
+  thread->footprint.Read(thread->signals_object);
+  thread->fiber.Start(stacks_.Take(), &Scheduler::ThreadMain, this);
+  threads_.push_back(std::move(thread));
+  return *threads_.back();
+}
+
+void Scheduler::BeforeStep(const char* operation, const Footprint& footprint,
+                           const Condition* condition) {
+  SimThread& self = *current_;
+  if (footprint.empty() && !signals_->Deliverable(self)) return;
+  self.operation = operation;
+  self.footprint = footprint;
+  self.condition = condition;
+  if (condition != nullptr) self.state = SimThread::State::kAsleep;
+  Dispatch();
+  self.state = SimThread::State::kReady;
+  self.condition = nullptr;
+}
+
+void Scheduler::Sleep(const char* operation, const Footprint& footprint, const Condition* condition,
+                      TimePoint deadline) {
+  SimThread& self = *current_;
+  self.operation = operation;
+  self.footprint = footprint;
+  self.condition = condition;
+  self.deadline = deadline;
+  self.timed_out = deadline <= now_;
+  self.state = SimThread::State::kAsleep;
+  // What ends the sleep is there already: no time passes between the look and the sleep.
+  if (!Enabled(self)) Dispatch();
+  self.state = SimThread::State::kReady;
+  self.condition = nullptr;
+  self.deadline = kNever;
+  self.timed_out = false;
+}
+
+void Scheduler::AddActor(Actor& actor) {
+  actor.id_ = next_actor_++;
+  actors_.push_back(&actor);
+}
+
+void Scheduler::RemoveActor(Actor& actor) {
+  actors_.erase(std::find(actors_.begin(), actors_.end(), &actor));
+}
+
+size_t Scheduler::PickValue(const char* label, size_t count) {
+  return count < 2 ? 0 : chooser_.PickValue(label, count);
+}
+
+void Scheduler::Report(const char* oracle, std::string text) {
+  if (!violation_) violation_ = Violation{oracle, std::move(text)};
+}
+
+bool Scheduler::Enabled(const SimThread& thread) const {
+  if (thread.state == SimThread::State::kReady) return true;
+  if (thread.state == SimThread::State::kDone) return false;
+  return thread.timed_out || (thread.condition != nullptr && thread.condition->Holds()) ||
+         signals_->Deliverable(thread);
+}
+
+void Scheduler::Offer(SimThread& thread) {
+  if (Enabled(thread)) {
+    Footprint footprint = thread.footprint;
+    if (signals_->Deliverable(thread)) footprint.Add(signals_->DeliveryFootprint(thread));
+    choices_.push_back({thread.actor, thread.operation, footprint});
+    targets_.push_back({.thread = &thread});
+  }
+}
+
+// All that can happen now. The running thread first.
+void Scheduler::Collect() {
+  choices_.clear();
+  targets_.clear();
+  Offer(*current_);
+  for (const auto& thread : threads_) {
+    if (thread.get() != current_) Offer(*thread);
+  }
+  for (Actor* actor : actors_) {
+    if (actor->not_before() > now_ || !actor->Enabled()) continue;
+    choices_.push_back({actor->id_, actor->label(), actor->footprint()});
+    targets_.push_back({.actor = actor});
+  }
+  if (early_timeouts_left_ == 0 || choices_.empty()) return;
+  for (const auto& thread : threads_) {
+    if (thread->state != SimThread::State::kAsleep || thread->timed_out) continue;
+    if (thread->deadline == kNever) continue;
+    // It changes the clock, which every time-out and every look at the time depends on.
+    choices_.push_back({thread->actor | kTimeoutActor, "times out early", Footprint::Everything()});
+    targets_.push_back({.thread = thread.get(), .early_timeout = true});
+  }
+}
+
+void Scheduler::Dispatch() {
+  for (;;) {
+    Collect();
+    if (choices_.empty()) {
+      if (AdvanceTime()) continue;
+      GiveUp("deadlock", "nothing can happen any more: " + WhoWaits());
+    }
+    if (++steps_ > options_.steps_max) {
+      GiveUp("spin",
+             "no end after " + std::to_string(options_.steps_max) + " steps: " + WhoWaits());
+    }
+    const size_t pick = chooser_.PickStep(choices_);
+    CHECK(pick < choices_.size());
+    const Target target = targets_[pick];
+    Note(choices_[pick], target);
+    if (on_step_) on_step_();
+    if (target.actor != nullptr) {
+      target.actor->Happen();
+    } else if (target.early_timeout) {
+      --early_timeouts_left_;
+      now_ = std::max(now_, target.thread->deadline);
+      target.thread->timed_out = true;
+    } else {
+      SwitchTo(*target.thread);
+      return;
+    }
+  }
+}
+
+// Nothing can happen: time goes on to the next time-out or timed event.
+bool Scheduler::AdvanceTime() {
+  TimePoint next = kNever;
+  for (const auto& thread : threads_) {
+    if (thread->state == SimThread::State::kAsleep) next = std::min(next, thread->deadline);
+  }
+  for (const Actor* actor : actors_) {
+    if (actor->Enabled()) next = std::min(next, std::max(actor->not_before(), now_));
+  }
+  if (next == kNever) return false;
+  now_ = std::max(now_, next);
+  for (const auto& thread : threads_) {
+    if (thread->state == SimThread::State::kAsleep && thread->deadline <= now_) TimeOut(*thread);
+  }
+  return true;
+}
+
+void Scheduler::TimeOut(SimThread& thread) {
+  if (thread.timed_out) return;
+  thread.timed_out = true;
+  if (on_timeout_) on_timeout_(thread);
+}
+
+// A hash of who did what when: equal for equal executions, in every build.
+void Scheduler::Note(const Option& option, const Target& target) {
+  const auto mix = [this](uint64_t value) { hash_ = (hash_ ^ value) * 0x100000001b3u; };
+  mix(option.actor);
+  mix(static_cast<uint64_t>(now_.time_since_epoch().count()));
+  for (const char* c = option.label; *c != '\0'; ++c) mix(static_cast<unsigned char>(*c));
+  if (listener_ == nullptr) return;
+  std::string who = target.thread != nullptr ? target.thread->name : std::string("actor ");
+  if (target.thread == nullptr) who.append(std::to_string(option.actor));
+  listener_->OnStep(now_, who, option.label);
+}
+
+Fiber& Scheduler::FiberOf(SimThread& thread) {
+  return &thread == &leader() && !running_ ? host_ : thread.fiber;
+}
+
+void Scheduler::SwitchTo(SimThread& thread) {
+  if (&thread == current_) return;
+  SimThread& from = *std::exchange(current_, &thread);
+  if (from.state == SimThread::State::kDone) {
+    stacks_.Give(from.fiber.stack());  // nobody takes it before the switch
+    Fiber::Finish(from.fiber, FiberOf(thread));
+  }
+  Fiber::Switch(FiberOf(from), FiberOf(thread));
+}
+
+void Scheduler::GiveUp(const char* oracle, std::string text) {
+  Report(oracle, std::move(text));
+  gave_up_ = true;
+  if (!running_) {
+    std::fprintf(stderr, "simulated kernel: %s: %s\n", violation_->oracle.c_str(),
+                 violation_->text.c_str());
+    std::abort();
+  }
+  Fiber::Switch(current_->fiber, host_);
+  CHECK(false);
+}
+
+void Scheduler::AbandonThreads(size_t from) {
+  for (size_t i = from; i < threads_.size(); ++i) {
+    if (threads_[i]->state == SimThread::State::kDone) continue;
+    stacks_.Abandon(threads_[i]->fiber.stack());
+  }
+}
+
+std::string Scheduler::WhoWaits() const {
+  std::string text;
+  for (const auto& thread : threads_) {
+    if (thread->state == SimThread::State::kDone) continue;
+    if (!text.empty()) text += ", ";
+    text += thread->name + (thread->state == SimThread::State::kAsleep ? " sleeps in " : " is at ");
+    text += thread->operation;
+  }
+  return text;
+}
+
+}  // namespace pollux::sim

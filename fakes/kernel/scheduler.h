@@ -1,0 +1,207 @@
+// Who runs next: simulated threads (fibers) and actors (disks, peers, signals), on virtual time.
+//
+// An execution is a sequence of steps. A thread's step begins at a call of the kernel and goes on
+// to its next one; an actor's step is one event. Before each step a Chooser picks among all that
+// can happen. Time stands still while anything can happen; when nothing can, it jumps to the next
+// time-out or timed event. If there is none either, that is a deadlock.
+//
+// Threads: one OS thread.
+#pragma once
+
+#include <signal.h>
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/units.h"
+#include "fakes/kernel/choices.h"
+#include "fakes/kernel/fiber.h"
+
+namespace pollux::sim {
+
+// What a sleeping thread waits for. Looked at before every step while it sleeps.
+class Condition {
+ public:
+  virtual ~Condition() = default;
+  virtual bool Holds() const = 0;
+};
+
+inline constexpr TimePoint kNever = TimePoint::max();
+
+// State that every kernel has. Others get their numbers from Scheduler::NewObject.
+inline constexpr ObjectId kDescriptorTable = 0;
+inline constexpr ObjectId kProcessSignals = 1;
+inline constexpr ObjectId kClock = 2;
+inline constexpr ObjectId kSharedMemory = 3;  // pages of memory files
+inline constexpr ObjectId kFirstFreeObject = 4;
+
+struct SimThread {
+  uint32_t actor = 0;
+  pid_t tid = 0;
+  std::string name;
+  Fiber fiber;
+  std::function<void()> body;
+
+  enum class State { kReady, kAsleep, kDone };
+  State state = State::kReady;
+  const char* operation = "";  // its next step, or the one it sleeps in
+  Footprint footprint;
+  const Condition* condition = nullptr;  // asleep: ends the sleep
+  TimePoint deadline = kNever;           // asleep: so does this
+  bool timed_out = false;                // the deadline has come
+  bool joined = false;
+
+  // Signals: bit n-1 is signal n.
+  uint64_t pending = 0;
+  uint64_t mask = 0;
+  ObjectId signals_object = 0;
+};
+
+// Something beside threads that can happen. Registers itself for as long as it exists.
+class Actor {
+ public:
+  virtual ~Actor() = default;
+  // Whether it can happen now, or could if `not_before()` had come.
+  virtual bool Enabled() const = 0;
+  virtual TimePoint not_before() const { return TimePoint::min(); }
+  virtual Footprint footprint() const = 0;
+  virtual const char* label() const = 0;
+  virtual void Happen() = 0;
+
+ private:
+  friend class Scheduler;
+  uint32_t id_ = 0;
+};
+
+struct Violation {
+  std::string oracle;  // "deadlock", "timeout rescue": which judge
+  std::string text;
+};
+
+// Hears of each step, for traces.
+class StepListener {
+ public:
+  virtual ~StepListener() = default;
+  virtual void OnStep(TimePoint now, const std::string& who, const char* what) = 0;
+};
+
+struct SchedulerOptions {
+  uint64_t steps_max = 1'000'000;
+  // How many sleeps may end by their time-out although something else can happen.
+  int early_timeouts = 0;
+};
+
+// Knows whether a thread has a signal to handle, and which state that depends on.
+class SignalState {
+ public:
+  virtual ~SignalState() = default;
+  virtual bool Deliverable(const SimThread& thread) const = 0;
+  virtual Footprint DeliveryFootprint(const SimThread& thread) const = 0;
+};
+
+class Scheduler {
+ public:
+  Scheduler(Chooser& chooser, FiberStacks& stacks, SchedulerOptions options);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // Runs `body` as the leader, the first thread, to its end. False if it did not come to its end:
+  // there is a violation then, the threads were abandoned, and nothing of what they used may be
+  // used any more.
+  bool Run(const std::function<void()>& body);
+
+  // Calls made outside of Run are the leader's as well.
+  SimThread& current() { return *current_; }
+  SimThread& leader() { return *threads_[0]; }
+  const std::vector<std::unique_ptr<SimThread>>& threads() const { return threads_; }
+
+  SimThread& Spawn(std::string name, std::function<void()> body);
+
+  // A scheduling point of the running thread: returns when its step is picked, which it is not
+  // before the condition, if any, holds or a signal can be delivered. A step that touches nothing
+  // (and meets no signal) is independent of all others and not worth a choice.
+  void BeforeStep(const char* operation, const Footprint& footprint,
+                  const Condition* condition = nullptr);
+  // Sleeps until the condition holds, a signal can be delivered or the deadline comes; which of
+  // them is so, the caller looks up. Returns at once if one is so already.
+  void Sleep(const char* operation, const Footprint& footprint, const Condition* condition,
+             TimePoint deadline);
+
+  void AddActor(Actor& actor);
+  void RemoveActor(Actor& actor);
+
+  TimePoint now() const { return now_; }
+  bool time_is_a_choice() const { return early_timeouts_left_ > 0; }
+  size_t PickValue(const char* label, size_t count);
+  ObjectId NewObject();
+
+  // The first one of an execution counts. The execution goes on.
+  void Report(const char* oracle, std::string text);
+  // The same, for what nothing sensible can follow: the execution ends here. Called on a fiber.
+  [[noreturn]] void GiveUp(const char* oracle, std::string text);
+  const std::optional<Violation>& violation() const { return violation_; }
+
+  uint64_t steps() const { return steps_; }
+  uint64_t trace_hash() const { return hash_; }
+
+  void set_signal_state(const SignalState* state) { signals_ = state; }
+  void set_listener(StepListener* listener) { listener_ = listener; }
+  // Called when nothing can happen any more and `thread` is about to be woken by its time-out.
+  void set_on_timeout(std::function<void(const SimThread& thread)> f) {
+    on_timeout_ = std::move(f);
+  }
+  void set_on_step(std::function<void()> f) { on_step_ = std::move(f); }
+
+ private:
+  struct Target {
+    SimThread* thread = nullptr;
+    Actor* actor = nullptr;
+    bool early_timeout = false;
+  };
+
+  static void ThreadMain(void* argument);
+  static void LeaderMain(void* argument);
+  bool Enabled(const SimThread& thread) const;
+  void Collect();
+  void Offer(SimThread& thread);
+  void Dispatch();
+  bool AdvanceTime();
+  void TimeOut(SimThread& thread);
+  void Note(const Option& option, const Target& target);
+  Fiber& FiberOf(SimThread& thread);
+  void SwitchTo(SimThread& thread);
+  void AbandonThreads(size_t from);
+  std::string WhoWaits() const;
+
+  Chooser& chooser_;
+  FiberStacks& stacks_;
+  const SchedulerOptions options_;
+  int early_timeouts_left_;
+  std::vector<std::unique_ptr<SimThread>> threads_;
+  SimThread* current_ = nullptr;
+  Fiber host_;
+  bool running_ = false;  // inside Run
+  bool gave_up_ = false;
+  const std::function<void()>* leader_body_ = nullptr;
+  std::vector<Actor*> actors_;
+  std::vector<Option> choices_;
+  std::vector<Target> targets_;
+  uint32_t next_actor_ = 0;
+  uint32_t next_object_ = 0;
+  TimePoint now_;
+  uint64_t steps_ = 0;
+  uint64_t hash_ = 0xcbf29ce484222325u;
+  std::optional<Violation> violation_;
+  const SignalState* signals_ = nullptr;
+  StepListener* listener_ = nullptr;
+  std::function<void(const SimThread&)> on_timeout_;
+  std::function<void()> on_step_;
+};
+
+}  // namespace pollux::sim

@@ -1,0 +1,299 @@
+// Names, files on the disk, files in memory, mappings.
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+#include "core/base/check.h"
+#include "fakes/kernel/sim_call.h"
+
+#ifndef STATX_DIOALIGN  // Linux 6.1: not in every libc's headers
+#define STATX_DIOALIGN 0x00002000U
+#endif
+
+namespace pollux::sim {
+namespace {
+
+constexpr dev_t kDevice = 0x801;
+constexpr std::string_view kProcSelfFd = "/proc/self/fd/";
+constexpr uint32_t kDirectAlignment = 512;
+
+// "/a/./b//../c" as "/a/c". False if it would leave `root`, its first part.
+bool Normalise(std::string* path, size_t root) {
+  std::string out = path->substr(0, root);
+  std::string_view rest = std::string_view(*path).substr(root);
+  while (!rest.empty()) {
+    const size_t slash = std::min(rest.find('/'), rest.size());
+    const std::string_view part = rest.substr(0, slash);
+    rest.remove_prefix(std::min(slash + 1, rest.size()));
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      if (out.size() <= root) return false;
+      out.resize(out.rfind('/'));
+    } else {
+      out.append("/").append(part);
+    }
+  }
+  if (out.empty()) out.push_back('/');
+  path->swap(out);
+  return true;
+}
+
+}  // namespace
+
+void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::string> content) {
+  CHECK(path.front() == '/');
+  for (size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    auto& directory = paths_[path.substr(0, slash)];
+    if (directory != nullptr) continue;
+    directory = std::make_shared<Inode>();
+    directory->kind = Inode::Kind::kDirectory;
+    directory->number = next_inode_++;
+    directory->path = path.substr(0, slash);
+  }
+  auto made = std::make_shared<Inode>();
+  made->number = next_inode_++;
+  made->path = path;
+  made->content = std::move(content);
+  made->mtime = 1'700'000'000;
+  paths_[path] = std::move(made);
+}
+
+void SimKernel::SetContent(const std::string& path, std::shared_ptr<const std::string> content) {
+  const auto found = paths_.find(path);
+  CHECK(found != paths_.end());
+  found->second->content = std::move(content);
+}
+
+// The absolute path. `beneath`: RESOLVE_BENEATH.
+Result<std::string> SimKernel::Resolve(int dirfd, const char* path, bool beneath,
+                                       const char* operation) {
+  std::string base;
+  if (path[0] != '/' || beneath) {
+    const Description* directory = Find(dirfd);
+    if (directory == nullptr) return Err(EBADF, operation);
+    if (directory->inode == nullptr || directory->inode->kind != Inode::Kind::kDirectory) {
+      return Err(ENOTDIR, operation);
+    }
+    if (path[0] == '/') return Err(EXDEV, operation);
+    base = directory->inode->path;
+  }
+  std::string full = base;
+  full.append(1, '/').append(path);
+  if (!Normalise(&full, beneath ? base.size() : 0)) {
+    if (beneath) return Err(EXDEV, operation);
+    full.assign(1, '/');
+  }
+  return full;
+}
+
+Result<int> SimKernel::OpenPath(std::string path, int flags, const char* operation) {
+  std::shared_ptr<Inode> inode;
+  if (path.starts_with(kProcSelfFd)) {
+    int fd = -1;
+    std::from_chars(path.data() + kProcSelfFd.size(), path.data() + path.size(), fd);
+    const Description* known = Find(fd);
+    if (known == nullptr) return Err(ENOENT, operation);
+    if (known->inode == nullptr) NotModelled("openat of a /proc/self/fd that is no file");
+    inode = known->inode;
+  } else {
+    const auto found = paths_.find(path);
+    if (found == paths_.end()) {
+      if ((flags & O_CREAT) != 0) NotModelled("openat with O_CREAT");
+      return Err(ENOENT, operation);
+    }
+    inode = found->second;
+  }
+  const bool directory = inode->kind == Inode::Kind::kDirectory;
+  if ((flags & O_TMPFILE) == O_TMPFILE) {
+    if (!directory) return Err(ENOTDIR, operation);
+    inode = NewMemoryInode();
+  } else if ((flags & O_DIRECTORY) != 0 && !directory) {
+    return Err(ENOTDIR, operation);
+  } else if ((flags & O_ACCMODE) != O_RDONLY) {
+    if (directory) return Err(EISDIR, operation);
+    NotModelled("writing to a file on the disk");
+  }
+  auto made = NewDescription(Description::Kind::kFile, flags);
+  made->inode = std::move(inode);
+  return Install(std::move(made), operation);
+}
+
+Result<int> SimKernel::openat(int dirfd, const char* path, int flags, mode_t) {
+  Call call(*this, "openat", Opening());
+  Result<std::string> full = Resolve(dirfd, path, false, "openat");
+  if (!full) return Err(full.error());
+  return OpenPath(std::move(*full), flags, "openat");
+}
+
+Result<int> SimKernel::openat2(int dirfd, const char* path, const open_how& how) {
+  constexpr uint64_t kKnown = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED;
+  if ((how.resolve & ~kKnown) != 0) NotModelled("openat2 with other resolve flags");
+  Call call(*this, "openat2", Opening());
+  if ((how.resolve & RESOLVE_CACHED) != 0 && !options_.names_cached) {
+    return Err(EAGAIN, "openat2");
+  }
+  const bool beneath = (how.resolve & RESOLVE_BENEATH) != 0;
+  Result<std::string> full = Resolve(dirfd, path, beneath, "openat2");
+  if (!full) return Err(full.error());
+  return OpenPath(std::move(*full), static_cast<int>(how.flags), "openat2");
+}
+
+Status SimKernel::fstat(int fd, struct stat* out) {
+  Call call(*this, "fstat", Using(fd, false));
+  const Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "fstat");
+  *out = {};
+  if (found->inode == nullptr) {
+    out->st_mode = found->kind == Description::Kind::kConsole ? S_IFCHR | 0600 : S_IFSOCK | 0777;
+    return {};
+  }
+  const Inode& inode = *found->inode;
+  out->st_dev = kDevice;
+  out->st_ino = inode.number;
+  out->st_nlink = 1;
+  out->st_mode = inode.kind == Inode::Kind::kDirectory ? S_IFDIR | 0755 : S_IFREG | 0644;
+  out->st_size = static_cast<off_t>(inode.size());
+  out->st_blksize = static_cast<blksize_t>(kPageBytes);
+  const size_t pages = inode.memory != nullptr ? inode.memory->PagesInUse()
+                                               : (inode.size() + kPageBytes - 1) / kPageBytes;
+  out->st_blocks = static_cast<blkcnt_t>(pages * kPageBytes / 512);
+  out->st_mtim.tv_sec = inode.mtime;
+  return {};
+}
+
+Status SimKernel::statx(int dirfd, const char* path, int flags, unsigned mask, struct statx* out) {
+  if ((flags & AT_EMPTY_PATH) == 0 || path[0] != '\0') NotModelled("statx of a path");
+  Call call(*this, "statx", Using(dirfd, false));
+  const Description* found = Find(dirfd);
+  if (found == nullptr) return Err(EBADF, "statx");
+  if (found->inode == nullptr) NotModelled("statx of what is no file");
+  *out = {};
+  out->stx_size = found->inode->size();
+  out->stx_ino = found->inode->number;
+  out->stx_mask = STATX_SIZE | STATX_INO;
+  if ((mask & STATX_DIOALIGN) != 0 && found->inode->kind == Inode::Kind::kRegular) {
+    out->stx_mask |= STATX_DIOALIGN;
+    out->stx_dio_mem_align = kDirectAlignment;
+    out->stx_dio_offset_align = kDirectAlignment;
+  }
+  return {};
+}
+
+Result<size_t> SimKernel::ReadContent(Description& file, char* to, size_t count, size_t offset,
+                                      const char* operation) {
+  if ((file.flags & O_PATH) != 0) return Err(EBADF, operation);
+  if (file.inode->kind == Inode::Kind::kDirectory) return Err(EISDIR, operation);
+  const size_t size = file.inode->size();
+  if (offset >= size) return 0;
+  count = std::min(count, size - offset);
+  const char* from = file.inode->kind == Inode::Kind::kMemory ? file.inode->memory->data()
+                                                              : file.inode->content->data();
+  std::copy_n(from + offset, count, to);
+  file.inode->cached = true;
+  return count;
+}
+
+Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
+  Call call(*this, "read", Using(fd, true));
+  Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "read");
+  switch (found->kind) {
+    case Description::Kind::kEventfd: {
+      if (count < sizeof found->counter) return Err(EINVAL, "read");
+      if (found->counter == 0) {
+        if (found->nonblocking()) return Err(EAGAIN, "read");
+        NotModelled("read of an eventfd that blocks");
+      }
+      std::memcpy(buf, &found->counter, sizeof found->counter);
+      found->counter = 0;
+      return sizeof found->counter;
+    }
+    case Description::Kind::kFile: {
+      auto got = ReadContent(*found, static_cast<char*>(buf), count, found->offset, "read");
+      if (got) found->offset += *got;
+      return got;
+    }
+    default:
+      NotModelled("read of this kind of descriptor");
+  }
+}
+
+Result<size_t> SimKernel::pread(int fd, void* buf, size_t count, off_t offset) {
+  Call call(*this, "pread", Using(fd, false));
+  Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "pread");
+  if (found->kind != Description::Kind::kFile) return Err(ESPIPE, "pread");
+  if (offset < 0) return Err(EINVAL, "pread");
+  return ReadContent(*found, static_cast<char*>(buf), count, static_cast<size_t>(offset), "pread");
+}
+
+Result<size_t> SimKernel::preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) {
+  if (iovcnt != 1 || (flags & ~RWF_NOWAIT) != 0) NotModelled("preadv2 of more than one buffer");
+  Call call(*this, "preadv2", Using(fd, false));
+  Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "preadv2");
+  if (found->kind != Description::Kind::kFile) return Err(ESPIPE, "preadv2");
+  if ((flags & RWF_NOWAIT) != 0 && found->inode->kind == Inode::Kind::kRegular &&
+      !found->inode->cached && static_cast<size_t>(offset) < found->inode->size()) {
+    return Err(EAGAIN, "preadv2");
+  }
+  return ReadContent(*found, static_cast<char*>(iov->iov_base), iov->iov_len,
+                     static_cast<size_t>(offset), "preadv2");
+}
+
+Result<size_t> SimKernel::write(int fd, const void* buf, size_t count) {
+  Call call(*this, "write", Using(fd, true));
+  Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "write");
+  if (found->kind == Description::Kind::kConsole) {
+    console_.append(static_cast<const char*>(buf), count);
+    return count;
+  }
+  if (found->kind != Description::Kind::kEventfd) NotModelled("write to this kind of descriptor");
+  uint64_t value = 0;
+  if (count < sizeof value) return Err(EINVAL, "write");
+  std::memcpy(&value, buf, sizeof value);
+  if (value == UINT64_MAX) return Err(EINVAL, "write");
+  if (UINT64_MAX - 1 - found->counter < value) {
+    if (found->nonblocking()) return Err(EAGAIN, "write");
+    NotModelled("write to an eventfd that blocks");
+  }
+  found->counter += value;
+  return sizeof value;
+}
+
+Status SimKernel::cachestat(int fd, const CachestatRange& range, Cachestat* out) {
+  Call call(*this, "cachestat", Using(fd, false));
+  const Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "cachestat");
+  if (found->inode == nullptr) return Err(EOPNOTSUPP, "cachestat");
+  *out = {};
+  const uint64_t size = found->inode->size();
+  const uint64_t end = range.len == 0 ? size : std::min(size, range.off + range.len);
+  if (found->inode->cached && range.off < end) {
+    out->nr_cache = (end + kPageBytes - 1) / kPageBytes - range.off / kPageBytes;
+  }
+  return {};
+}
+
+Status SimKernel::posix_fadvise(int fd, off_t, off_t, int advice) {
+  Call call(*this, "posix_fadvise", Using(fd, true));
+  Description* found = Find(fd);
+  if (found == nullptr) return Err(EBADF, "posix_fadvise");
+  if (found->inode == nullptr) return Err(ESPIPE, "posix_fadvise");
+  if (advice == POSIX_FADV_DONTNEED) found->inode->cached = false;
+  return {};
+}
+
+Result<size_t> SimKernel::getdents64(int, void*, size_t) { NotModelled("getdents64"); }
+
+}  // namespace pollux::sim

@@ -1,0 +1,142 @@
+// Threads, mutexes, condition variables and shared words.
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+#include "fakes/kernel/sim_call.h"
+
+namespace pollux::sim {
+namespace {
+
+class HasEnded final : public Condition {
+ public:
+  explicit HasEnded(const SimThread& thread) : thread_(thread) {}
+  bool Holds() const override { return thread_.state == SimThread::State::kDone; }
+
+ private:
+  const SimThread& thread_;
+};
+
+}  // namespace
+
+class SimMutex final : public Mutex, private Condition {
+ public:
+  explicit SimMutex(SimKernel& kernel) : kernel_(kernel), object_(kernel.scheduler_.NewObject()) {}
+  ~SimMutex() override = default;
+
+  // A signal that comes while it is waited for runs its handler; the wait goes on (futex(2)).
+  void lock() override {
+    const SimKernel::Call call(kernel_, "mutex lock", Footprint().Write(object_), this);
+    CHECK(!held_);
+    held_ = true;
+  }
+  void unlock() override {
+    const SimKernel::Call call(kernel_, "mutex unlock", Footprint().Write(object_));
+    CHECK(held_);
+    held_ = false;
+  }
+
+ private:
+  friend class SimCondVar;
+  bool Holds() const override { return !held_; }
+
+  SimKernel& kernel_;
+  const ObjectId object_;
+  bool held_ = false;
+};
+
+class SimCondVar final : public CondVar {
+ public:
+  explicit SimCondVar(SimKernel& kernel)
+      : kernel_(kernel), object_(kernel.scheduler_.NewObject()) {}
+
+  void wait(Mutex& held) override {
+    auto& mutex = static_cast<SimMutex&>(held);
+    Waiter waiter(mutex);
+    const Footprint both = Footprint().Write(object_).Write(mutex.object_);
+    {
+      const SimKernel::Call call(kernel_, "condvar wait", both);
+      CHECK(mutex.held_);
+      mutex.held_ = false;
+      waiters_.push_back(&waiter);
+    }
+    const SimKernel::Call call(kernel_, "condvar wakes", both, &waiter);
+    mutex.held_ = true;
+  }
+
+  void signal() override {
+    const SimKernel::Call call(kernel_, "condvar signal", Footprint().Write(object_));
+    if (waiters_.empty()) return;
+    // POSIX leaves open which one.
+    const size_t which = kernel_.scheduler_.PickValue("which waiter", waiters_.size());
+    waiters_[which]->woken = true;
+    waiters_.erase(waiters_.begin() + static_cast<ptrdiff_t>(which));
+  }
+
+  void broadcast() override {
+    const SimKernel::Call call(kernel_, "condvar broadcast", Footprint().Write(object_));
+    for (Waiter* waiter : waiters_) waiter->woken = true;
+    waiters_.clear();
+  }
+
+ private:
+  struct Waiter final : public Condition {
+    explicit Waiter(const SimMutex& of) : mutex(of) {}
+    bool Holds() const override { return woken && !mutex.held_; }
+    const SimMutex& mutex;
+    bool woken = false;
+  };
+
+  SimKernel& kernel_;
+  const ObjectId object_;
+  std::vector<Waiter*> waiters_;
+};
+
+class SimWord final : public SharedWord {
+ public:
+  SimWord(SimKernel& kernel, uint64_t initial)
+      : kernel_(kernel), object_(kernel.scheduler_.NewObject()), value_(initial) {}
+
+  uint64_t load() override {
+    const SimKernel::Call call(kernel_, "word load", Footprint().Read(object_));
+    return value_;
+  }
+  void store(uint64_t value) override { Update("word store", value); }
+  uint64_t exchange(uint64_t value) override { return Update("word exchange", value); }
+  uint64_t fetch_add(uint64_t value) override {
+    const SimKernel::Call call(kernel_, "word fetch_add", Footprint().Write(object_));
+    return std::exchange(value_, value_ + value);
+  }
+
+ private:
+  uint64_t Update(const char* operation, uint64_t value) {
+    const SimKernel::Call call(kernel_, operation, Footprint().Write(object_));
+    return std::exchange(value_, value);
+  }
+
+  SimKernel& kernel_;
+  const ObjectId object_;
+  uint64_t value_;
+};
+
+Result<ThreadId> SimKernel::thread_create(const char* name, std::function<void()> body) {
+  Call call(*this, "pthread_create", Opening());  // threads are numbered as descriptors are
+  SimThread& made = scheduler_.Spawn(name, std::move(body));
+  return static_cast<ThreadId>(made.tid);
+}
+
+void SimKernel::thread_join(ThreadId id) {
+  SimThread* thread = FindThread(static_cast<pid_t>(id));
+  CHECK(thread != nullptr && !thread->joined);
+  const HasEnded ended(*thread);
+  Call call(*this, "pthread_join", Footprint().Read(thread->signals_object), &ended);
+  thread->joined = true;
+}
+
+std::unique_ptr<Mutex> SimKernel::mutex_create() { return std::make_unique<SimMutex>(*this); }
+std::unique_ptr<CondVar> SimKernel::condvar_create() { return std::make_unique<SimCondVar>(*this); }
+std::unique_ptr<SharedWord> SimKernel::word_create(uint64_t initial) {
+  return std::make_unique<SimWord>(*this, initial);
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,228 @@
+// poll(2), ppoll, epoll(7), eventfd(2): what is ready, and sleeping until something is.
+//
+// The order of looks is that of Linux (fs/select.c do_poll, fs/eventpoll.c ep_poll): poll looks at
+// descriptors, then signals, then the time; epoll at time-out 0 never looks at signals.
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <cerrno>
+
+#include "core/base/check.h"
+#include "fakes/kernel/sim_call.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr uint64_t kEventfdMax = UINT64_MAX - 1;
+
+TimePoint AfterMilliseconds(TimePoint now, int ms) {
+  return ms < 0 ? kNever : now + std::chrono::milliseconds(ms);
+}
+
+}  // namespace
+
+short Description::Readiness() const {
+  switch (kind) {
+    case Kind::kFile:
+    case Kind::kConsole:
+      return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+    case Kind::kEventfd:
+      return static_cast<short>((counter > 0 ? POLLIN : 0) | (counter < kEventfdMax ? POLLOUT : 0));
+    case Kind::kEpoll:
+      return 0;  // an epoll instance that is itself polled: refused by epoll_ctl and Scan
+    case Kind::kSocket:
+      return POLLOUT | POLLWRNORM | POLLHUP;  // not connected
+    case Kind::kListener:
+      return backlog.empty() ? 0 : POLLIN | POLLRDNORM;
+    case Kind::kConnection:
+      return connection->Readiness();
+  }
+  return 0;
+}
+
+TimePoint SimKernel::After(const timespec& timeout) const {
+  return scheduler_.now() + std::chrono::seconds(timeout.tv_sec) +
+         std::chrono::nanoseconds(timeout.tv_nsec);
+}
+
+// Fills revents; the number of entries that have some.
+int SimKernel::Scan(pollfd* fds, nfds_t nfds) const {
+  int count = 0;
+  for (nfds_t i = 0; i < nfds; ++i) {
+    pollfd& entry = fds[i];
+    entry.revents = 0;
+    if (entry.fd < 0) continue;
+    const Description* found = Find(entry.fd);
+    if (found == nullptr) {
+      entry.revents = POLLNVAL;
+    } else {
+      if (found->kind == Description::Kind::kEpoll) NotModelled("poll of an epoll instance");
+      entry.revents = static_cast<short>(found->Readiness() & (entry.events | POLLERR | POLLHUP));
+    }
+    if (entry.revents != 0) ++count;
+  }
+  return count;
+}
+
+Result<int> SimKernel::Poll(const char* name, pollfd* fds, nfds_t nfds, TimePoint deadline,
+                            const sigset_t* sigmask) {
+  class Ready final : public Condition {
+   public:
+    Ready(const SimKernel& kernel, pollfd* fds, nfds_t nfds)
+        : kernel_(kernel), fds_(fds), nfds_(nfds) {}
+    bool Holds() const override { return kernel_.Scan(fds_, nfds_) > 0; }
+
+   private:
+    const SimKernel& kernel_;
+    pollfd* fds_;
+    nfds_t nfds_;
+  };
+
+  SimThread& self = scheduler_.current();
+  Footprint footprint;
+  for (nfds_t i = 0; i < nfds; ++i) footprint.Add(Using(fds[i].fd, false));
+  if (sigmask != nullptr) footprint.Add(signals_.DeliveryFootprint(self));
+  Call call(*this, name, footprint);
+  WaitMask mask(self, sigmask);
+  const Ready ready(*this, fds, nfds);
+  if (const int count = Scan(fds, nfds); count > 0) return count;
+  if (!signals_.Deliverable(self) && deadline > scheduler_.now()) {
+    scheduler_.Sleep(name, footprint, &ready, deadline);
+    if (const int count = Scan(fds, nfds); count > 0) return count;
+  }
+  if (mask.Deliver(signals_)) return Err(EINTR, name);
+  return 0;
+}
+
+Result<int> SimKernel::poll(pollfd* fds, nfds_t nfds, int timeout_ms) {
+  return Poll("poll", fds, nfds, AfterMilliseconds(scheduler_.now(), timeout_ms), nullptr);
+}
+
+Result<int> SimKernel::ppoll(pollfd* fds, nfds_t nfds, const timespec* timeout,
+                             const sigset_t* sigmask) {
+  return Poll("ppoll", fds, nfds, timeout != nullptr ? After(*timeout) : kNever, sigmask);
+}
+
+// --- epoll
+
+Result<int> SimKernel::epoll_create1(int) {
+  Call call(*this, "epoll_create1", Opening());
+  return Install(NewDescription(Description::Kind::kEpoll, 0), "epoll_create1");
+}
+
+Status SimKernel::epoll_ctl(int epfd, int op, int fd, epoll_event* event) {
+  Call call(*this, "epoll_ctl", Using(epfd, true).Add(Using(fd, false)));
+  Description* epoll = Find(epfd);
+  Description* target = Find(fd);
+  if (epoll == nullptr || target == nullptr) return Err(EBADF, "epoll_ctl");
+  if (target->kind == Description::Kind::kFile) return Err(EPERM, "epoll_ctl");
+  if (epoll == target || epoll->kind != Description::Kind::kEpoll) return Err(EINVAL, "epoll_ctl");
+  if (target->kind == Description::Kind::kEpoll) NotModelled("epoll_ctl of an epoll instance");
+  if (op != EPOLL_CTL_DEL && (event->events & (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE)) != 0) {
+    NotModelled("epoll_ctl with EPOLLET, EPOLLONESHOT or EPOLLEXCLUSIVE");
+  }
+  auto& watches = epoll->watches;
+  auto found = watches.begin();
+  while (found != watches.end() && (found->fd != fd || found->target.lock().get() != target)) {
+    ++found;
+  }
+  const bool known = found != watches.end();
+  switch (op) {
+    case EPOLL_CTL_ADD:
+      if (known) return Err(EEXIST, "epoll_ctl");
+      watches.push_back({fd, table_[fd], *event});
+      return {};
+    case EPOLL_CTL_MOD:
+      if (!known) return Err(ENOENT, "epoll_ctl");
+      found->event = *event;
+      return {};
+    case EPOLL_CTL_DEL:
+      if (!known) return Err(ENOENT, "epoll_ctl");
+      watches.erase(found);
+      return {};
+    default:
+      return Err(EINVAL, "epoll_ctl");
+  }
+}
+
+bool SimKernel::AnyReady(const Description& epoll) const {
+  for (const Description::Watch& watch : epoll.watches) {
+    const DescriptionPtr target = watch.target.lock();
+    if (target == nullptr) continue;
+    if ((target->Readiness() & (watch.event.events | EPOLLERR | EPOLLHUP)) != 0) return true;
+  }
+  return false;
+}
+
+// Starts after the last one that was reported, so that all get their turn. A description that was
+// closed leaves the set.
+int SimKernel::Scan(Description& epoll, epoll_event* events, int maxevents) const {
+  auto& watches = epoll.watches;
+  std::erase_if(watches, [](const Description::Watch& watch) { return watch.target.expired(); });
+  if (epoll.next_watch >= watches.size()) epoll.next_watch = 0;
+  const size_t start = epoll.next_watch;
+  int count = 0;
+  for (size_t i = 0; i < watches.size() && count < maxevents; ++i) {
+    const size_t at = (start + i) % watches.size();
+    const Description::Watch& watch = watches[at];
+    const auto ready = static_cast<uint32_t>(watch.target.lock()->Readiness()) &
+                       (watch.event.events | EPOLLERR | EPOLLHUP);
+    if (ready == 0) continue;
+    events[count].events = ready;
+    events[count++].data = watch.event.data;
+    if (count == maxevents) epoll.next_watch = at + 1;
+  }
+  return count;
+}
+
+Footprint SimKernel::Watching(const Description& epoll) const {
+  Footprint footprint;
+  for (const Description::Watch& watch : epoll.watches) footprint.Add(Using(watch.fd, false));
+  return footprint;
+}
+
+Result<int> SimKernel::epoll_pwait(int epfd, epoll_event* events, int maxevents, int timeout_ms,
+                                   const sigset_t* sigmask) {
+  class Ready final : public Condition {
+   public:
+    Ready(const SimKernel& kernel, const Description& epoll) : kernel_(kernel), epoll_(epoll) {}
+    bool Holds() const override { return kernel_.AnyReady(epoll_); }
+
+   private:
+    const SimKernel& kernel_;
+    const Description& epoll_;
+  };
+
+  SimThread& self = scheduler_.current();
+  Footprint footprint = Using(epfd, true);
+  if (const Description* epoll = Find(epfd)) footprint.Add(Watching(*epoll));
+  if (sigmask != nullptr) footprint.Add(signals_.DeliveryFootprint(self));
+  Call call(*this, "epoll_pwait", footprint);
+  if (Find(epfd) == nullptr) return Err(EBADF, "epoll_pwait");
+  const DescriptionPtr epoll = table_[epfd];
+  if (epoll->kind != Description::Kind::kEpoll || maxevents <= 0) return Err(EINVAL, "epoll_pwait");
+  WaitMask mask(self, sigmask);
+  if (const int count = Scan(*epoll, events, maxevents); count > 0) return count;
+  if (timeout_ms == 0) return 0;
+  const Ready ready(*this, *epoll);
+  const TimePoint deadline = AfterMilliseconds(scheduler_.now(), timeout_ms);
+  if (!signals_.Deliverable(self)) {
+    scheduler_.Sleep("epoll_pwait", footprint, &ready, deadline);
+    if (const int count = Scan(*epoll, events, maxevents); count > 0) return count;
+    if (scheduler_.now() >= deadline) return 0;
+  }
+  CHECK(mask.Deliver(signals_));
+  return Err(EINTR, "epoll_pwait");
+}
+
+// --- eventfd
+
+Result<int> SimKernel::eventfd(unsigned initval, int flags) {
+  if ((flags & EFD_SEMAPHORE) != 0) NotModelled("eventfd with EFD_SEMAPHORE");
+  Call call(*this, "eventfd", Opening());
+  auto made = NewDescription(Description::Kind::kEventfd, flags);  // EFD_NONBLOCK is O_NONBLOCK
+  made->counter = initval;
+  return Install(std::move(made), "eventfd");
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,67 @@
+#include "tests/sys/sim_world.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+
+namespace pollux {
+namespace {
+
+// Reads as a blocking peer does: the thread that plays it sleeps until there is something.
+class SimPeer final : public Peer {
+ public:
+  SimPeer(sim::Scheduler& scheduler, std::shared_ptr<sim::Connection> connection)
+      : scheduler_(scheduler), connection_(std::move(connection)) {}
+  ~SimPeer() override { connection_->PeerClose(); }
+
+  void Send(std::string_view bytes) override { connection_->PeerSend(bytes); }
+  std::string Receive(size_t count) override {
+    std::string bytes;
+    const Arrived arrived(*connection_);
+    const sim::Footprint footprint = sim::Footprint().Write(connection_->object());
+    while (bytes.size() < count && !connection_->peer_ended()) {
+      scheduler_.Sleep("peer receives", footprint, &arrived, sim::kNever);
+      bytes += connection_->PeerTake(count - bytes.size());
+    }
+    return bytes;
+  }
+  void HalfClose() override { connection_->PeerHalfClose(); }
+  void Reset() override { connection_->PeerReset(); }
+
+ private:
+  class Arrived final : public sim::Condition {
+   public:
+    explicit Arrived(const sim::Connection& connection) : connection_(connection) {}
+    bool Holds() const override {
+      return connection_.peer_available() > 0 || connection_.peer_ended();
+    }
+
+   private:
+    const sim::Connection& connection_;
+  };
+
+  sim::Scheduler& scheduler_;
+  std::shared_ptr<sim::Connection> connection_;
+};
+
+}  // namespace
+
+SimWorld::SimWorld() : kernel_(chooser_, resources_, {}) {}
+
+void SimWorld::Run(const std::function<void()>& body) {
+  EXPECT_TRUE(kernel_.Run(body)) << kernel_.scheduler().violation()->text;
+}
+
+std::string SimWorld::MakeFile(size_t size) {
+  std::string path = "/scratch/" + std::to_string(files_++);
+  kernel_.AddFile(path, std::make_shared<std::string>(FileBytes(0, size)));
+  return path;
+}
+
+std::unique_ptr<Peer> SimWorld::Connect(const sockaddr_storage& address) {
+  auto connection = kernel_.ConnectTo(address);
+  CHECK(connection != nullptr);
+  return std::make_unique<SimPeer>(kernel_.scheduler(), std::move(connection));
+}
+
+}  // namespace pollux
