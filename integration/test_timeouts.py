@@ -41,24 +41,80 @@ def test_half_a_head_ends(pollux, files):
     assert server.metrics().value("pollux_header_timeouts_total") == 1
 
 
-def test_the_head_is_timed_as_a_whole_not_per_byte(pollux, files):
+DRIPPED = [
+    (b"GET / HTTP/1.1\r\nX: " + b"x" * 1000, "in a field"),
+    (b"GET /" + b"x" * 1000, "in the target"),
+    (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"A: b\r\n" * 90, "fields"),
+    (b"\r\n" * 1000, "empty lines"),
+    (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\r\n" + b"z" * 1000, "content"),
+    (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nz\r\n" * 100,
+     "chunks"),
+]
+
+
+@pytest.mark.parametrize("text", [row[0] for row in DRIPPED], ids=[row[1] for row in DRIPPED])
+def test_what_drips_is_timed_as_a_whole_not_per_byte(pollux, files, text):
     """A client that drips can go on for ever if each byte winds the clock up again."""
     server = pollux(files.root, header_timeout="1s", idle_timeout="10m")
     with Connection(server.port) as connection:
+        at = max(0, text.find(b"\r\n\r\n"))  # a content's head comes at once
         start = time.monotonic()
-        text = b"GET / HTTP/1.1\r\nX: " + b"x" * 100000
-        ended = False
-        for at in range(len(text)):
-            try:
-                connection.send(text[at:at + 1])
-            except ConnectionError:
-                ended = True
-                break
-            if select.select([connection.socket], [], [], 0.05)[0]:
-                ended = True
+        connection.send(text[:at])
+        for at in range(at, len(text)):
+            connection.send(text[at:at + 1])
+            if select.select([connection.socket], [], [], 0.1)[0]:
                 break
             assert time.monotonic() - start < 15, "still listening"
-        assert ended and time.monotonic() - start >= 0.9
+        took = time.monotonic() - start
+        assert took >= 0.9, "given up on before its time"
+        assert took < 5, "a byte now and then bought more time"
+        rest = connection.read_to_end()
+        assert rest == b"" or rest.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
+
+
+def test_a_head_in_time_is_served_and_the_next_has_a_time_of_its_own(pollux, files):
+    """The clock runs from a head's first byte to its last: not while nothing of it is there, and
+    not on into the next one."""
+    server = pollux(files.root, header_timeout="2s", idle_timeout="10m")
+    with Connection(server.port) as connection:
+        text = request("/" + files.get(1).name)
+        for _ in range(2):
+            for piece in (text[:1], text[1:20], text[20:-1], text[-1:]):
+                connection.send(piece)
+                select.select([], [], [], 0.4)
+            connection.read_checked(Checker(files.get(1)))
+        assert not select.select([connection.socket], [], [], 2.2)[0], "ended between requests"
+        # The last of one and the first of the next in one piece.
+        connection.send(text + text[:1])
+        connection.read_checked(Checker(files.get(1)))
+        assert seconds_until_ended(connection) >= 1.9
+    assert server.metrics().value("pollux_header_timeouts_total") == 1
+
+
+def test_idle_time_begins_anew_with_each_answer(pollux, files):
+    server = pollux(files.root, idle_timeout="1s", header_timeout="10m")
+    with Connection(server.port) as connection:
+        for _ in range(5):
+            connection.ask("/" + files.get(1).name)
+            connection.read_checked(Checker(files.get(1)))
+            assert not select.select([connection.socket], [], [], 0.4)[0]
+        assert seconds_until_ended(connection) >= 0.5
+    assert server.metrics().value("pollux_idle_timeouts_total") == 1
+
+
+def test_an_answer_may_take_longer_than_every_time_out(pollux, files):
+    """None of the clocks of reading runs while an answer is sent to a slow client."""
+    server = pollux(files.root, header_timeout="300ms", idle_timeout="300ms", send_timeout="5s")
+    file = files.get(16 * MIB + 1)
+    with Connection(server.port, receive_buffer=1 << 16) as connection:
+        connection.ask("/" + file.name)
+        head = connection.read_head()
+        checker, start = Checker(file), time.monotonic()
+        for piece in connection.pieces(head.length, piece=1 << 14):
+            checker.update(piece)
+            if time.monotonic() - start < 1:
+                select.select([], [], [], 0.01)
+        checker.finish()
 
 
 def test_a_timed_out_head_may_be_told_so(pollux, files):
