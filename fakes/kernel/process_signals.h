@@ -42,6 +42,10 @@ class ProcessSignals final : public SignalState {
 
   bool Deliverable(const SimThread& thread) const override { return Takeable(thread) != 0; }
   Footprint DeliveryFootprint(const SimThread& thread) const override;
+  // sigpending(2): what is blocked and waits.
+  uint64_t Pending(const SimThread& thread) const {
+    return (thread.pending | pending_) & thread.mask;
+  }
   // Whether `thread` has a signal with a handler open, pending or not.
   bool Open(const SimThread& thread) const { return (handled_ & ~thread.mask) != 0; }
   // What the receipt of a signal depends on.

@@ -182,6 +182,12 @@ Status SimKernel::pthread_sigmask(int how, const sigset_t& set, sigset_t* old) {
   }
 }
 
+Status SimKernel::sigpending(sigset_t* out) {
+  Call call(*this, "sigpending", signals_.ReceiptFootprint(scheduler_.current()));
+  *out = ToSet(signals_.Pending(scheduler_.current()));
+  return {};
+}
+
 Status SimKernel::kill(pid_t pid, int signum) {
   Call call(*this, "kill", Footprint().Write(kProcessSignals));
   if (pid != scheduler_.leader().tid) return Err(ESRCH, "kill");

@@ -131,6 +131,7 @@ class SimKernel final : public Kernel {
 
   Status sigaction(int signum, const struct sigaction& act) override;
   Status pthread_sigmask(int how, const sigset_t& set, sigset_t* old) override;
+  Status sigpending(sigset_t* out) override;
   Status kill(pid_t pid, int signum) override;
   Status tgkill(pid_t tgid, pid_t tid, int signum) override;
 
