@@ -1,6 +1,7 @@
 """Several ranges of one file: multipart/byteranges (RFC 9110 section 14.6), and what a Range that
 asks for too much gets."""
 
+import os
 import re
 
 import pytest
@@ -105,6 +106,28 @@ def test_parts_in_the_middle_of_a_pipeline(server, file):
         connection.read_checked(Checker(file, 5, 5))
         check_parts(connection.read_answer(), file, [(0, 3), (80, 99)])
         connection.read_checked(Checker(file, 7, 3))
+
+
+@pytest.mark.parametrize("way", every(ways=SOUND[:1]))
+def test_files_over_4_gib(pollux, own_files, way):
+    """Holes up to 5 GiB, with marks on both sides of the borders of 31 and 32 bits."""
+    path = os.path.join(own_files.root, "large")
+    size, marks = 5 << 30, [0, (1 << 31) - 8, 1 << 31, (1 << 32) - 8, 1 << 32, (5 << 30) - 16]
+    with open(path, "wb") as large:
+        large.truncate(size)
+        for mark in marks:
+            large.seek(mark)
+            large.write(mark.to_bytes(8, "big"))
+    server = pollux(own_files.root, **way)
+    assert fetch(server.port, "/large", method="HEAD").head.length == size
+    for first in marks:
+        answer = fetch(server.port, "/large", range=(first, first + 7))
+        assert answer.status == 206 and answer.body == first.to_bytes(8, "big")
+        assert answer.head["content-range"] == f"bytes {first}-{first + 7}/{size}"
+    answer = fetch(server.port, "/large", range=((1 << 32) - 70_000, (1 << 32) + 70_000))
+    assert answer.body == (bytes(69_992) + marks[3].to_bytes(8, "big") + marks[4].to_bytes(8, "big")
+                           + bytes(69_993))
+    assert fetch(server.port, "/large", range=f"bytes={size}-").status == 416
 
 
 def test_a_client_that_leaves_between_parts(server, file):
