@@ -161,6 +161,18 @@ std::string FormatDate(int64_t seconds) {
   return std::string(text, static_cast<size_t>(size));
 }
 
+std::string FormatIsoDate(int64_t seconds) {
+  seconds = std::clamp(seconds, kFirst, kLast);
+  const year_month_day date = DateOf(seconds);
+  const int64_t of_day = seconds - SecondsAt(date);
+  char text[64];
+  const int size = std::snprintf(text, sizeof(text), "%04d-%02u-%02uT%02d:%02d:%02dZ",
+                                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                                 static_cast<unsigned>(date.day()), static_cast<int>(of_day / 3600),
+                                 static_cast<int>(of_day / 60 % 60), static_cast<int>(of_day % 60));
+  return std::string(text, static_cast<size_t>(size));
+}
+
 std::optional<int64_t> ParseDate(std::string_view text, int64_t now) {
   Fields f;
   if (ReadImfFixdate(Reader(text), f) || ReadAsctime(Reader(text), f)) return SecondsOf(f);

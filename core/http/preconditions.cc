@@ -57,7 +57,7 @@ bool IfRangeHolds(std::string_view value, const Validators& current, int64_t now
   const std::string_view etag = TakeEtag(rest);
   if (!etag.empty()) return rest.empty() && Matches(etag, current.etag, Comparison::kStrong);
   const auto date = ParseDate(rest, now);
-  return date && *date == current.last_modified && current.last_modified < now;
+  return date && current.last_modified == *date && *date < now;
 }
 
 Kind Evaluate(const Request& request, const Validators& current, int64_t now) {
@@ -65,7 +65,7 @@ Kind Evaluate(const Request& request, const Validators& current, int64_t now) {
     if (!AnyMatches(*request.if_match, current.etag, Comparison::kStrong)) return Kind::kFailed;
   } else if (request.if_unmodified_since) {
     const auto date = ParseDate(*request.if_unmodified_since, now);
-    if (date && current.last_modified > *date) return Kind::kFailed;
+    if (date && current.last_modified && *current.last_modified > *date) return Kind::kFailed;
   }
   if (request.if_none_match) {
     if (AnyMatches(*request.if_none_match, current.etag, Comparison::kWeak)) {
@@ -73,7 +73,9 @@ Kind Evaluate(const Request& request, const Validators& current, int64_t now) {
     }
   } else if (request.if_modified_since) {
     const auto date = ParseDate(*request.if_modified_since, now);
-    if (date && current.last_modified <= *date) return Kind::kNotModified;
+    if (date && current.last_modified && *current.last_modified <= *date) {
+      return Kind::kNotModified;
+    }
   }
   return Kind::kProceed;
 }

@@ -62,6 +62,7 @@ void Clear(Request& request) {
   request.if_none_match.reset();
   request.if_modified_since.reset();
   request.if_unmodified_since.reset();
+  request.accept.clear();
   request.host.clear();
   request.referer.clear();
   request.user_agent.clear();
@@ -153,6 +154,10 @@ class HeadParser final : public beast::http::basic_parser<true> {
         break;
       case field::if_unmodified_since:
         Join(request_.if_unmodified_since, value);
+        break;
+      case field::accept:
+        if (!request_.accept.empty()) request_.accept += ", ";
+        request_.accept += value;
         break;
       case field::referer:
         request_.referer = value;

@@ -45,6 +45,7 @@ struct Request {
   std::optional<std::string> if_none_match;
   std::optional<std::string> if_modified_since;
   std::optional<std::string> if_unmodified_since;
+  std::string accept;      // empty if there is none
   std::string host;        // of an absolute-form target, else of Host; with its port
   std::string referer;     // for the access log
   std::string user_agent;  // for the access log

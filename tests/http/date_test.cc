@@ -148,5 +148,13 @@ TEST(DateTest, RandomSecondsComeBack) {
   }
 }
 
+TEST(FormatIsoDateTest, IsRfc3339) {
+  EXPECT_EQ(FormatIsoDate(784111777), "1994-11-06T08:49:37Z");
+  EXPECT_EQ(FormatIsoDate(0), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(FormatIsoDate(-1), "1969-12-31T23:59:59Z");
+  EXPECT_EQ(FormatIsoDate(std::numeric_limits<int64_t>::max()), "9999-12-31T23:59:59Z");
+  EXPECT_EQ(FormatIsoDate(std::numeric_limits<int64_t>::min()), "0000-01-01T00:00:00Z");
+}
+
 }  // namespace
 }  // namespace pollux::http
