@@ -133,6 +133,16 @@ class Connection:
                 raise ValueError("the head does not end")
             self._fill()
 
+    def read_line(self):
+        """Up to the next CRLF, without it."""
+        while (end := self._buffer.find(b"\r\n")) < 0:
+            if len(self._buffer) > HEAD_BYTES_MAX:
+                raise ValueError("the line does not end")
+            self._fill()
+        line = bytes(self._buffer[:end])
+        del self._buffer[:end + 2]
+        return line
+
     def pieces(self, length, piece=1 << 18):
         """The next `length` bytes of the body, as they come. ClosedEarly if they do not all."""
         left = length

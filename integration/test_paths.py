@@ -96,6 +96,28 @@ def test_a_link_swapped_all_the_time_never_leads_out(pollux, tree):
     assert seen <= {200, 403, 404, 503}
 
 
+# What each link gets from --symlinks inside, follow, none.
+@pytest.mark.parametrize("destination,target,statuses", [
+    ("sub/file", "/link", (200, 200, 403)),
+    ("sub", "/link/file", (200, 200, 403)),
+    ("../secret", "/link", (403, 200, 403)),
+    ("..", "/link/secret", (403, 200, 403)),
+    ("{root}/sub/file", "/link", (403, 200, 403)),
+    ("/proc/self/root/etc/passwd", "/link", (403, 403, 403)),
+    ("link", "/link", (403, 403, 403)),
+    ("nothing", "/link", (404, 404, 403)),
+])
+def test_symlinks(pollux, tree, destination, target, statuses):
+    tree.new(70, "sub/file")
+    os.symlink(destination.format(root=tree.root), os.path.join(tree.root, "link"))
+    for symlinks, status in zip(("inside", "follow", "none"), statuses):
+        server = pollux(tree.root, symlinks=symlinks)
+        answer = fetch(server.port, target)
+        assert answer.status == status, symlinks
+        assert (SECRET in answer.body) == (status == 200 and "secret" in destination + target)
+        assert fetch(server.port, "/sub/file").status == 200
+
+
 def test_magic_links(pollux):
     server = pollux("/proc/self")
     for target in ("/root/etc/passwd", "/fd/0", "/cwd/"):

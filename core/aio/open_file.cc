@@ -13,12 +13,12 @@ namespace {
 // that one may try again. Races end; a file system that never stops them is not waited for.
 constexpr int kRaceRetriesMax = 16;
 
-Result<Fd> OpenBeneath(Kernel& kernel, int root, const std::string& path, uint64_t extra_resolve) {
+Result<Fd> OpenPath(Kernel& kernel, int root, const std::string& path, uint64_t resolve) {
   open_how how{};
   // O_NONBLOCK: the open of a FIFO or a leased file must not wait for another process. O_NOCTTY: a
   // terminal in the tree must not become ours.
   how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | extra_resolve;
+  how.resolve = resolve;
   for (;;) {
     auto fd = kernel.openat2(root, path.c_str(), how);
     if (!fd && fd.error().code == EINTR) continue;  // a signal during a slow open: nothing happened
@@ -49,13 +49,13 @@ Result<std::shared_ptr<OpenFile>> Describe(Kernel& kernel, Result<Fd> fd) {
 // The open that may wait for the disk.
 class OpenJob final : public WorkerJob {
  public:
-  OpenJob(int root, std::string path, FileOpener::Callback done)
-      : root_(root), path_(std::move(path)), done_(std::move(done)) {}
+  OpenJob(int root, uint64_t resolve, std::string path, FileOpener::Callback done)
+      : root_(root), resolve_(resolve), path_(std::move(path)), done_(std::move(done)) {}
 
   void RunOnWorker(Kernel& kernel) override {
-    auto fd = OpenBeneath(kernel, root_, path_, 0);
+    auto fd = OpenPath(kernel, root_, path_, resolve_);
     for (int i = 0; i < kRaceRetriesMax && !fd && fd.error().code == EAGAIN; ++i) {
-      fd = OpenBeneath(kernel, root_, path_, 0);
+      fd = OpenPath(kernel, root_, path_, resolve_);
     }
     file_ = Describe(kernel, std::move(fd));
   }
@@ -64,6 +64,7 @@ class OpenJob final : public WorkerJob {
 
  private:
   const int root_;
+  const uint64_t resolve_;
   const std::string path_;
   const FileOpener::Callback done_;
   Result<std::shared_ptr<OpenFile>> file_ = Err(ECANCELED, "openat2");
@@ -82,15 +83,46 @@ size_t FileKeyHash::operator()(const FileKey& key) const {
   return hash;
 }
 
-FileOpener::FileOpener(Kernel& kernel, WorkerPool& workers, int root)
-    : kernel_(kernel), workers_(workers), root_(root) {}
+std::optional<Symlinks> ParseSymlinks(std::string_view word) {
+  if (word == "inside") return Symlinks::kInside;
+  if (word == "follow") return Symlinks::kFollow;
+  if (word == "none") return Symlinks::kNone;
+  return std::nullopt;
+}
+
+const char* ToString(Symlinks symlinks) {
+  switch (symlinks) {
+    case Symlinks::kInside:
+      return "inside";
+    case Symlinks::kFollow:
+      return "follow";
+    case Symlinks::kNone:
+      return "none";
+  }
+  return "";
+}
+
+uint64_t ResolveFlags(Symlinks symlinks) {
+  switch (symlinks) {
+    case Symlinks::kInside:
+      return RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+    case Symlinks::kFollow:
+      return RESOLVE_NO_MAGICLINKS;
+    case Symlinks::kNone:
+      return RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+  }
+  return RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+}
+
+FileOpener::FileOpener(Kernel& kernel, WorkerPool& workers, int root, Symlinks symlinks)
+    : kernel_(kernel), workers_(workers), root_(root), resolve_(ResolveFlags(symlinks)) {}
 
 void FileOpener::Open(std::string path, Callback done) {
-  auto fd = OpenBeneath(kernel_, root_, path, RESOLVE_CACHED);
+  auto fd = OpenPath(kernel_, root_, path, resolve_ | RESOLVE_CACHED);
   // EAGAIN: the walk would have to wait for the disk. EINVAL: a kernel before 5.12, which does not
   // know RESOLVE_CACHED; the worker's open tells if it meant something else.
   if (!fd && (fd.error().code == EAGAIN || fd.error().code == EINVAL)) {
-    workers_.Run(std::make_unique<OpenJob>(root_, std::move(path), std::move(done)));
+    workers_.Run(std::make_unique<OpenJob>(root_, resolve_, std::move(path), std::move(done)));
     return;
   }
   // ENOSYS (before 5.6) and EPERM (seccomp) are errors like the others: there is no second way in.

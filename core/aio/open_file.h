@@ -1,7 +1,8 @@
 // Files under the root, opened without blocking the loop.
 //
-// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS keeps every path inside. The loop itself
-// opens with RESOLVE_CACHED; what the dentry cache does not hold (EAGAIN) is opened by a worker.
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS keeps every path inside (--symlinks may
+// say otherwise). The loop itself opens with RESOLVE_CACHED; what the dentry cache does not hold
+// (EAGAIN) is opened by a worker.
 #pragma once
 
 #include <sys/stat.h>
@@ -9,7 +10,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/event/worker_pool.h"
 #include "core/sys/kernel.h"
@@ -40,12 +43,25 @@ struct OpenFile {
   uint64_t size() const { return key.size; }
 };
 
+// Where symbolic links below the root may lead (--symlinks). Magic links of /proc lead nowhere.
+enum class Symlinks {
+  kInside,  // relative ones that never climb above the root
+  kFollow,  // anywhere: whoever can make links below the root decides what is served
+  kNone,    // nowhere: a path with a link in it is refused
+};
+std::optional<Symlinks> ParseSymlinks(std::string_view word);
+const char* ToString(Symlinks symlinks);
+
+// open_how.resolve for a path relative to the root. Paths have no ".." in them (http::ParseTarget),
+// so that with kFollow, too, only a link leads out.
+uint64_t ResolveFlags(Symlinks symlinks);
+
 class FileOpener {
  public:
   using Callback = std::function<void(Result<std::shared_ptr<OpenFile>>)>;
 
   // `root` is a directory descriptor and must outlive it.
-  FileOpener(Kernel& kernel, WorkerPool& workers, int root);
+  FileOpener(Kernel& kernel, WorkerPool& workers, int root, Symlinks symlinks = Symlinks::kInside);
 
   // `path` is relative to the root, not empty ("." is the root itself), without a leading slash.
   // `done` runs exactly once, perhaps before Open returns. Errors are openat2's (ENOENT, EACCES,
@@ -57,6 +73,7 @@ class FileOpener {
   Kernel& kernel_;
   WorkerPool& workers_;
   int root_;
+  uint64_t resolve_;
 };
 
 }  // namespace pollux

@@ -112,6 +112,13 @@ void AddServing(CLI::App& app, Config& config) {
             "Where to listen; port 0 picks a free one [" + config.listen.ToString() + "]");
   app.add_option("--user", config.user, "Serve as this user; needs root to start [stay]")
       ->type_name("NAME");
+  AddChoice(
+      app, "--symlinks", config.symlinks, [](const std::string& w) { return ParseSymlinks(w); },
+      "inside, follow, none", ToString(config.symlinks), "Symbolic links that are followed");
+  app.add_flag("--listing", config.rules.listing,
+               "List folders without index.html, but for names that begin with a dot");
+  AddSize(app, "--listing-memory", config.rules.listing_memory_max, 1_MiB, 64_GiB,
+          "For all listings under way; folders that do not fit are not sorted");
   AddCount(app, "--max-connections", config.max_connections, 1, 1'000'000,
            "Connections at once; more wait in the backlog");
 }

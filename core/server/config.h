@@ -32,6 +32,7 @@ struct Config {
   CoordinationKind coordination = kDefaultCoordination;
   EventHandlerKind event_handler = EventHandlerKind::kEpoll;
   unsigned io_threads = 32;
+  Symlinks symlinks = Symlinks::kInside;
   size_t max_connections = 10000;
 
   std::string access_log;  // a path, "-" for standard output, empty for none

@@ -151,6 +151,7 @@ void Connection::OnFdevent(uint32_t revents) {
 
 void Connection::OnTransferReady() {
   if (state_ == State::kSendingBody) context_.send_queue.Add(*this);
+  if (state_ == State::kOpening) StartLateResponse();
 }
 
 uint64_t Connection::RunSlice(uint64_t bytes_max) {

@@ -141,6 +141,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void Refuse(int status, const char* reason);
   void OpenNext(OpenStep step);
   void OnOpened(const OpenStep& tried, const Result<std::shared_ptr<OpenFile>>& opened);
+  void StartLateResponse();
   void Respond(Response response);
   void FinishResponse();
   void AccountResponse(bool complete);

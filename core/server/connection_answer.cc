@@ -95,7 +95,35 @@ void Connection::OnOpened(const OpenStep& tried, const Result<std::shared_ptr<Op
     OpenNext(std::move(*step));
     return;
   }
-  Respond(std::move(std::get<Response>(next)));
+  Response& response = std::get<Response>(next);
+  if (response.starts_late) {
+    response_ = std::move(response);
+    StartLateResponse();
+    return;
+  }
+  Respond(std::move(response));
+  Drive(kInlineBodyBytes);
+}
+
+// A response whose first piece is still being made waits in kOpening: should that fail, it is
+// another response.
+void Connection::StartLateResponse() {
+  ContentPiece first;
+  const Result<ContentSource::Outcome> outcome = response_.rest->Next(first, *this);
+  if (outcome && *outcome == ContentSource::Outcome::kWaiting) return;
+  const ResponseContext context = MakeResponseContext(request_);
+  Response response = std::move(response_);
+  if (!outcome) {
+    response = StaticFiles::AfterFailedStart(outcome.error().code, context);
+    if (response.status >= 500) {
+      context_.log.Error("{} while listing \"{}\"", ToString(outcome.error()), request_->path);
+    }
+  } else if (context.head_only) {
+    response.rest.reset();
+  } else {
+    response.bytes += first.bytes;
+  }
+  Respond(std::move(response));
   Drive(kInlineBodyBytes);
 }
 

@@ -9,6 +9,7 @@ namespace pollux {
 
 void Connection::Respond(Response response) {
   response_ = std::move(response);
+  if (response_.ends_connection) keep_alive_ = false;
   response_began_ = sent_;
   head_sent_ = 0;
   body_sent_ = 0;

@@ -1,6 +1,7 @@
 #include "core/server/server.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,10 +103,16 @@ std::optional<std::string> Server::OpenRoot() {
 // O_PATH asks for no right on the folder itself: whether files in it can be reached by whoever
 // serves them is asked here, after --user.
 std::optional<std::string> Server::CheckRoot() {
-  Result<Fd> self =
-      OwnFd(kernel_, kernel_.openat(root_.get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
-  if (!self) return "ROOT \"" + config_.root + "\": " + ToString(self.error());
-  return std::nullopt;
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = ResolveFlags(config_.symlinks);
+  const Result<Fd> self = OwnFd(kernel_, kernel_.openat2(root_.get(), ".", how));
+  if (self) return std::nullopt;
+  std::string failure = "ROOT \"" + config_.root + "\": " + ToString(self.error());
+  // Every request would fail the same way: nothing else keeps a path inside while links change.
+  if (self.error().code == ENOSYS) failure += "; Linux 5.6 or later is needed";
+  if (self.error().code == EPERM) failure += "; a sandbox (seccomp) seems to forbid openat2";
+  return failure;
 }
 
 void Server::RaiseDescriptorLimit() {
@@ -198,8 +205,13 @@ std::optional<std::string> Server::BuildServing() {
            ToString(backend.error());
   }
   backend_ = std::move(*backend);
-  opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get());
-  files_ = std::make_unique<StaticFiles>(http::MimeTypes(ReadMimeTypes()), config_.rules);
+  opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get(), config_.symlinks);
+  if (config_.rules.listing) {
+    lister_ = std::make_unique<Lister>(*workers_, root_.get(), config_.symlinks,
+                                       config_.rules.listing_memory_max);
+  }
+  files_ =
+      std::make_unique<StaticFiles>(http::MimeTypes(ReadMimeTypes()), config_.rules, lister_.get());
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   reaper_ = std::make_unique<Reaper>(*this);
   drain_timer_ = std::make_unique<Timer>([this] { OnDrainTimeout(); });

@@ -21,6 +21,7 @@
 #include "core/server/connection.h"
 #include "core/server/head_reader.h"
 #include "core/server/listener.h"
+#include "core/server/listing.h"
 #include "core/server/metrics.h"
 #include "core/server/send_queue.h"
 #include "core/server/static_file.h"
@@ -90,6 +91,7 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<FileOpener> opener_;
+  std::unique_ptr<Lister> lister_;  // null without --listing
   std::unique_ptr<StaticFiles> files_;
   HeadReaderPool readers_;
   std::unique_ptr<SendQueue> send_queue_;

@@ -139,6 +139,7 @@ std::variant<Response, OpenStep> StaticFiles::AfterOpen(
   }
   const std::shared_ptr<OpenFile>& file = *opened;
   if (tried.attempt == Attempt::kFolder) {
+    if (lister_ != nullptr) return ListFolder(request, tried, file, context);
     return ErrorResponse(403, "This folder has no index file.", context);
   }
   if (S_ISDIR(file->mode) && tried.attempt == Attempt::kPath) {
@@ -149,6 +150,53 @@ std::variant<Response, OpenStep> StaticFiles::AfterOpen(
   }
   if (!S_ISREG(file->mode)) return ErrorResponse(403, "This is no regular file.", context);
   return ServeFile(request, file, tried.path, context);
+}
+
+// What is listed changes without a trace in the folder's own state (sizes, dates), so there are no
+// validators, and caches have to ask again.
+Response StaticFiles::ListFolder(const http::Request& request, const OpenStep& tried,
+                                 std::shared_ptr<OpenFile> folder, ResponseContext context) const {
+  // "*" is met by what exists, tag or none.
+  const http::PreconditionResult condition =
+      http::EvaluatePreconditions(request, http::Validators(), context.now);
+  const bool failed = condition.kind == http::PreconditionResult::Kind::kFailed;
+  if (failed) return ErrorResponse(412, "This is a folder's listing; it has no tag.", context);
+
+  const bool not_modified = condition.kind == http::PreconditionResult::Kind::kNotModified;
+  const http::ListingFormat format = http::ChooseListingFormat(request.accept);
+  Response response;
+  if (!not_modified) {
+    // Without a length, only the connection's end tells HTTP/1.0 that of the content.
+    response.ends_connection = context.version_minor == 0;
+    context.keep_alive = context.keep_alive && !response.ends_connection;
+    response.rest = lister_->List(std::move(folder), tried.path, request.path, format,
+                                  /*chunked=*/!response.ends_connection);
+    if (response.rest == nullptr) {
+      return ErrorResponse(503, "Too many folders are being listed; try again.", context);
+    }
+    response.starts_late = true;
+  }
+  response.status = not_modified ? 304 : 200;
+  ResponseHead head = StartHead(response.status, context);
+  head.Add("Cache-Control", "no-cache");
+  head.Add("Vary", "Accept");
+  if (!not_modified) {
+    if (!response.ends_connection) head.Add("Transfer-Encoding", "chunked");
+    head.Add("Content-Type", http::ListingContentType(format));
+    head.Add("X-Content-Type-Options", "nosniff");
+    // The page is made of other people's file names. It has a style and nothing else.
+    head.Add("Content-Security-Policy",
+             "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+             "form-action 'none'");
+  }
+  response.bytes = std::move(head).Finish();
+  response.head_bytes = response.bytes.size();
+  return response;
+}
+
+Response StaticFiles::AfterFailedStart(int code, const ResponseContext& context) {
+  const int status = StatusForOpenError(code);
+  return ErrorResponse(status, DetailOf(status), context);
 }
 
 Response StaticFiles::ServeFile(const http::Request& request, std::shared_ptr<OpenFile> file,

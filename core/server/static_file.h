@@ -17,6 +17,7 @@
 #include "core/http/mime.h"
 #include "core/http/request.h"
 #include "core/server/content.h"
+#include "core/server/listing.h"
 
 namespace pollux {
 
@@ -26,6 +27,8 @@ inline constexpr std::string_view kIndexFile = "index.html";
 struct ServingRules {
   // Ranges a request may name before Range is ignored as a whole (CVE-2011-3192).
   size_t ranges_max = 16;
+  bool listing = false;                  // of folders without index file, else 403
+  uint64_t listing_memory_max = 64_MiB;  // for all listings together (listing.h)
 };
 
 // A response as the connection sends it: `bytes` (the head, and a body that is in memory), then
@@ -34,6 +37,9 @@ struct Response : ContentPiece {
   int status = 200;
   uint64_t head_bytes = 0;              // of `bytes`
   std::unique_ptr<ContentSource> rest;  // null: that was all
+  // The status holds only once `rest` has given its first piece; if that fails, AfterFailedStart.
+  bool starts_late = false;
+  bool ends_connection = false;  // the content ends with it, as no other way is known to HTTP/1.0
 };
 
 // What every head carries that the file does not decide.
@@ -58,8 +64,10 @@ inline constexpr std::string_view kAllow = "GET, HEAD, OPTIONS";
 
 class StaticFiles {
  public:
-  explicit StaticFiles(http::MimeTypes mime_types, const ServingRules& rules = {})
-      : mime_types_(std::move(mime_types)), rules_(rules) {}
+  // Without a lister folders are not listed.
+  explicit StaticFiles(http::MimeTypes mime_types, const ServingRules& rules = {},
+                       Lister* lister = nullptr)
+      : mime_types_(std::move(mime_types)), rules_(rules), lister_(lister) {}
 
   // Answers that need no file: OPTIONS, 405, 501. Nothing for GET and HEAD.
   static std::optional<Response> WithoutFile(const http::Request& request,
@@ -72,15 +80,21 @@ class StaticFiles {
                                              const Result<std::shared_ptr<OpenFile>>& opened,
                                              const ResponseContext& context) const;
 
+  // Instead of a response that starts late: its first piece failed with `code`.
+  static Response AfterFailedStart(int code, const ResponseContext& context);
+
   // 404 for ENOENT, and so on; 500 for what openat2(2) does not list.
   static int StatusForOpenError(int code);
 
  private:
   Response ServeFile(const http::Request& request, std::shared_ptr<OpenFile> file,
                      std::string_view path, const ResponseContext& context) const;
+  Response ListFolder(const http::Request& request, const OpenStep& tried,
+                      std::shared_ptr<OpenFile> folder, ResponseContext context) const;
 
   http::MimeTypes mime_types_;
   ServingRules rules_;
+  Lister* lister_;
 };
 
 // A short page for `status`. `detail` is shown, escaped; `extra_*` is one more field, if named.

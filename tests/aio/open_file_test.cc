@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <unordered_set>
+#include <vector>
 
 #include "core/sys/linux_kernel.h"
 #include "fakes/mock_kernel.h"
@@ -268,6 +269,43 @@ TEST_F(OpenBeneathTest, LinkThatStaysInsideIsFollowedAndALoopIsNot) {
   ASSERT_TRUE(file);
   EXPECT_EQ((*file)->size(), 3u);
   EXPECT_THAT(OpenReal("loop"), FailsWith(ELOOP, "openat2"));
+}
+
+// --symlinks: which links each kind follows, and that none of them follows a magic one.
+TEST_F(OpenBeneathTest, SymlinksSayWhichLinksAreFollowed) {
+  std::filesystem::create_symlink("sub/inner", Inside("stays"));
+  std::filesystem::create_symlink("sub", Inside("folder"));
+  std::filesystem::create_symlink("../outside", Inside("leaves"));
+  std::filesystem::create_symlink(Inside("file"), Inside("absolute"));
+  std::filesystem::create_symlink("/proc/self/root/etc/passwd", Inside("magic"));
+  struct Row {
+    const char* path;
+    int inside, follow, none;  // the errno; 0 for success
+  };
+  const std::vector<Row> rows = {{"file", 0, 0, 0},
+                                 {"sub/inner", 0, 0, 0},
+                                 {"stays", 0, 0, ELOOP},
+                                 {"folder/inner", 0, 0, ELOOP},
+                                 {"leaves", EXDEV, 0, ELOOP},
+                                 {"absolute", EXDEV, 0, ELOOP},
+                                 {"magic", EXDEV, ELOOP, ELOOP}};
+  for (const Row& row : rows) {
+    for (const auto& [symlinks, code] :
+         {std::pair{Symlinks::kInside, row.inside}, std::pair{Symlinks::kFollow, row.follow},
+          std::pair{Symlinks::kNone, row.none}}) {
+      FileOpener opener(kernel_, world_.workers(), root_.get(), symlinks);
+      const auto file = Open(opener, row.path);
+      EXPECT_EQ(file ? 0 : file.error().code, code) << row.path << " " << ToString(symlinks);
+    }
+  }
+}
+
+TEST(SymlinksTest, EachWordNamesWhatPrintsAsIt) {
+  for (const char* word : {"inside", "follow", "none"}) {
+    ASSERT_TRUE(ParseSymlinks(word));
+    EXPECT_STREQ(ToString(*ParseSymlinks(word)), word);
+  }
+  EXPECT_FALSE(ParseSymlinks("some"));
 }
 
 TEST_F(OpenBeneathTest, FifoWithoutAWriterDoesNotBlock) {

@@ -89,6 +89,12 @@ TEST(ConfigTest, EachFlagSetsItsField) {
       {"--max-head", "32K", [](auto& c) { return c.limits.head_bytes_max == 32_KiB; }},
       {"--max-headers", "12", [](auto& c) { return c.limits.header_count_max == 12; }},
       {"--max-target", "8000", [](auto& c) { return c.limits.target_bytes_max == 8000; }},
+      {"--max-ranges", "1", [](auto& c) { return c.rules.ranges_max == 1; }},
+      {"--max-ranges", "1000", [](auto& c) { return c.rules.ranges_max == 1000; }},
+      {"--symlinks", "inside", [](auto& c) { return c.symlinks == Symlinks::kInside; }},
+      {"--symlinks", "follow", [](auto& c) { return c.symlinks == Symlinks::kFollow; }},
+      {"--symlinks", "none", [](auto& c) { return c.symlinks == Symlinks::kNone; }},
+      {"--listing-memory", "1M", [](auto& c) { return c.rules.listing_memory_max == 1_MiB; }},
   };
   for (const Good& row : table) {
     EXPECT_TRUE(row.holds(Accepted({row.flag, row.value}))) << row.flag << " " << row.value;
@@ -145,6 +151,10 @@ TEST(ConfigTest, EachBadValueIsOneLineThatSaysWhatIsValid) {
       {{"--max-head", "255"}, "from 256 to 1M"},
       {{"--max-headers", "0"}, "from 1 to 10000"},
       {{"--max-target", "63"}, "from 64 to 1M"},
+      {{"--max-ranges", "0"}, "from 1 to 1000"},
+      {{"--max-ranges", "1001"}, "from 1 to 1000"},
+      {{"--symlinks", "some"}, "inside, follow, none"},
+      {{"--listing-memory", "1023K"}, "from 1M to"},
       {{"--no-such-flag"}, "--no-such-flag"},
       {{"--chunk"}, "--chunk"},
       {{"one", "two"}, "two"},

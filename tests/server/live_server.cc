@@ -150,6 +150,11 @@ void LiveServer::StartServer() {
   root_ = *OwnFd(kernel_,
                  kernel_.openat(AT_FDCWD, root_path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get());
+  if (config_.rules.listing) {
+    lister_ = std::make_unique<Lister>(*workers_, root_.get(), config_.symlinks,
+                                       config_.rules.listing_memory_max);
+    files_ = StaticFiles(http::MimeTypes(""), config_.rules, lister_.get());
+  }
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   readers_ = std::make_unique<HeadReaderPool>(config_.limits);
   access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, "-");

@@ -97,6 +97,7 @@ class LiveServer : public ::testing::Test, public Acceptor, public ConnectionOwn
   SteeredBackend backend_{kernel_};
   Fd root_;
   std::unique_ptr<FileOpener> opener_;
+  std::unique_ptr<Lister> lister_;  // with config_.rules.listing
   StaticFiles files_{http::MimeTypes("text/plain txt\n")};
   std::unique_ptr<SendQueue> send_queue_;
   std::unique_ptr<HeadReaderPool> readers_;

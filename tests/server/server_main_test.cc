@@ -35,8 +35,11 @@ class StartKernel final : public SteeredKernel {
     if (mime_error != 0 && std::string_view(path) == "/etc/mime.types") {
       return Err(mime_error, "openat");
     }
-    if (root_error != 0 && std::string_view(path) == ".") return Err(root_error, "openat");
     return SteeredKernel::openat(dirfd, path, flags, mode);
+  }
+  Result<int> openat2(int dirfd, const char* path, const open_how& how) override {
+    if (root_error != 0 && std::string_view(path) == ".") return Err(root_error, "openat2");
+    return SteeredKernel::openat2(dirfd, path, how);
   }
   Result<size_t> write(int fd, const void* buf, size_t count) override {
     const Result<size_t> result = SteeredKernel::write(fd, buf, count);
@@ -214,6 +217,16 @@ TEST_F(ServerMainTest, ARootThatIsNoFolderIsRefused) {
 TEST_F(ServerMainTest, ARootThatTheUserMayNotEnterIsRefused) {
   kernel_.root_error = EACCES;
   ExpectRefused(Main({}), "EACCES");
+}
+
+// Without openat2(2) nothing can be served, which is better said than answered.
+TEST_F(ServerMainTest, AKernelThatCannotKeepPathsInsideIsRefused) {
+  for (const auto& [code, advice] : {std::pair{ENOSYS, "Linux 5.6"}, {EPERM, "seccomp"}}) {
+    kernel_.written.clear();
+    kernel_.root_error = code;
+    ExpectRefused(Main({}), ErrnoName(code));
+    EXPECT_THAT(ErrText(), HasSubstr(advice));
+  }
 }
 
 TEST_F(ServerMainTest, AnAddressThatCannotBeHadIsRefused) {

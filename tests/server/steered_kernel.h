@@ -2,15 +2,20 @@
 // short. Counts what the tests ask about.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "core/sys/linux_kernel.h"
 #include "fakes/forwarding_kernel.h"
@@ -28,6 +33,38 @@ class SteeredKernel : public ForwardingKernel {
     size_t bytes_max = SIZE_MAX;  // shorter counts from now on
   };
   Call accept4_calls, recv_calls, send_calls, write_calls, shutdown_calls, epoll_ctl_calls;
+
+  // The same for what workers call.
+  class WorkerCall {
+   public:
+    void Fail(std::deque<int> errors) {
+      const std::lock_guard lock(mutex_);
+      errors_ = std::move(errors);
+    }
+    void Shorten(size_t bytes_max) { bytes_max_ = bytes_max; }
+    uint64_t count() const { return count_; }
+    size_t bytes_max() const { return bytes_max_; }
+    size_t errors_left() {
+      const std::lock_guard lock(mutex_);
+      return errors_.size();
+    }
+    int Next() {
+      ++count_;
+      const std::lock_guard lock(mutex_);
+      if (errors_.empty()) return 0;
+      const int code = errors_.front();
+      errors_.pop_front();
+      return code;
+    }
+
+   private:
+    std::mutex mutex_;
+    std::deque<int> errors_;
+    std::atomic<uint64_t> count_ = 0;
+    std::atomic<size_t> bytes_max_ = SIZE_MAX;
+  };
+  WorkerCall reopen_calls, getdents64_calls, statx_calls;
+
   Call log_calls;  // writes to files whose path is log_path
   std::string log_path;
   std::optional<int> outq;             // what SIOCOUTQ says; nothing: the truth
@@ -74,6 +111,10 @@ class SteeredKernel : public ForwardingKernel {
     return ForwardingKernel::write(fd, buf, count);
   }
   Result<int> openat(int dirfd, const char* path, int flags, mode_t mode) override {
+    // A folder that is opened anew, to be read.
+    if (std::string_view(path) == "." && (flags & O_PATH) == 0) {
+      if (const int code = reopen_calls.Next()) return Err(code, "openat");
+    }
     Result<int> fd = ForwardingKernel::openat(dirfd, path, flags, mode);
     if (fd && path == log_path) log_fds_.insert(*fd);
     return fd;
@@ -85,6 +126,14 @@ class SteeredKernel : public ForwardingKernel {
   Status epoll_ctl(int epfd, int op, int fd, epoll_event* event) override {
     if (const int code = Next(epoll_ctl_calls)) return Err(code, "epoll_ctl");
     return ForwardingKernel::epoll_ctl(epfd, op, fd, event);
+  }
+  Result<size_t> getdents64(int fd, void* buf, size_t count) override {
+    if (const int code = getdents64_calls.Next()) return Err(code, "getdents64");
+    return ForwardingKernel::getdents64(fd, buf, std::min(count, getdents64_calls.bytes_max()));
+  }
+  Status statx(int dirfd, const char* path, int flags, unsigned mask, struct statx* out) override {
+    if (const int code = statx_calls.Next()) return Err(code, "statx");
+    return ForwardingKernel::statx(dirfd, path, flags, mask, out);
   }
   Result<int> ioctl_outq(int fd) override {
     if (outq) return *outq;
