@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <deque>
 
-#include "core/aio/sendfile_step.h"
+#include "core/aio/send_step.h"
 #include "core/base/check.h"
 
 namespace pollux {
@@ -209,16 +209,7 @@ SendStep AioTransfer::SendFrom(Chunk& chunk, uint64_t bytes) {
     return SendfileStep(parts_.kernel, request_.socket->get(), chunk.shm_fd, chunk.shm_offset + at,
                         bytes);
   }
-  for (;;) {
-    auto sent = parts_.kernel.send(request_.socket->get(), chunk.memory + at, bytes, MSG_NOSIGNAL);
-    if (sent) {
-      return {.end = *sent < bytes ? SendStep::End::kSocketFull : SendStep::End::kAll,
-              .bytes = *sent};
-    }
-    if (sent.error().code == EINTR) continue;  // nothing went out
-    if (sent.error().code == EAGAIN) return {.end = SendStep::End::kSocketFull};
-    return {.end = SendStep::End::kFailed, .error = sent.error()};
-  }
+  return SendBytes(parts_.kernel, request_.socket->get(), {chunk.memory + at, bytes});
 }
 
 Result<AioTransfer::Step> AioTransfer::Sent(const SendStep& step, uint64_t* budget) {

@@ -9,7 +9,7 @@
 namespace pollux {
 
 // `kernel` and `stats` must outlive the backend and its transfers. Transfers never answer kWaiting.
-// Errors of Pump: see sendfile_step.h.
+// Errors of Pump: see send_step.h.
 std::unique_ptr<Backend> MakeSendfileBackend(Kernel& kernel, AioStats& stats);
 
 }  // namespace pollux

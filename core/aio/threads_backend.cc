@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/aio/sendfile_step.h"
+#include "core/aio/send_step.h"
 #include "core/base/check.h"
 
 namespace pollux {

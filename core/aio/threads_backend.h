@@ -26,7 +26,7 @@ inline constexpr uint64_t kThreadsJobBytesMax = 2_MiB;
 // A transfer destroyed while its job is out leaves the job behind: it holds the socket and the file
 // open, starts no further sendfile(), and nobody is told of its end. Bytes of a call that was under
 // way may still reach the peer: they are the right ones, in the right place.
-// Errors of Pump: see sendfile_step.h.
+// Errors of Pump: see send_step.h.
 std::unique_ptr<Backend> MakeThreadsBackend(Kernel& kernel, WorkerPool& workers, AioStats& stats);
 
 }  // namespace pollux

@@ -1,35 +1,14 @@
 #include "core/aio/writev_backend.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "core/base/check.h"
+#include "core/aio/send_step.h"
 
 namespace pollux {
 namespace {
-
-Result<size_t> PreadRetrying(Kernel& kernel, int fd, std::span<char> out, uint64_t offset) {
-  for (;;) {
-    auto got = kernel.pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
-    // A signal before the first byte: nothing was read.
-    if (!got && got.error().code == EINTR) continue;
-    return got;
-  }
-}
-
-// The bytes that the socket took; 0 when it is full.
-Result<size_t> SendRetrying(Kernel& kernel, int fd, std::span<const char> bytes) {
-  for (;;) {
-    // MSG_NOSIGNAL: a peer that is gone is an EPIPE here, not a signal.
-    auto sent = kernel.send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (!sent && sent.error().code == EINTR) continue;
-    if (!sent && sent.error().code == EAGAIN) return size_t{0};
-    return sent;
-  }
-}
 
 class WritevTransfer final : public Transfer {
  public:
@@ -37,26 +16,14 @@ class WritevTransfer final : public Transfer {
       : kernel_(kernel), stats_(stats), buffer_(buffer), request_(std::move(request)) {}
 
   Result<Outcome> Pump(uint64_t bytes_max) override {
-    const uint64_t turn_end = sent_ + std::min(request_.length - sent_, bytes_max);
-    while (sent_ < turn_end) {
-      const auto room = buffer_.first(std::min<uint64_t>(buffer_.size(), turn_end - sent_));
-      const auto got =
-          PreadRetrying(kernel_, request_.file->fd.get(), room, request_.offset + sent_);
-      // EIO, or whatever else the file system says: the answer cannot be completed.
-      if (!got) return Err(got.error());
-      // The end of the file, though its size promised more: truncated. Never padded.
-      if (*got == 0) return Err(ENODATA, "pread");
-      CHECK(*got <= room.size());
-
-      const auto taken = SendRetrying(kernel_, request_.socket->get(), room.first(*got));
-      // EPIPE, ECONNRESET, ETIMEDOUT (the peer), ENOMEM, ENOBUFS: likewise.
-      if (!taken) return Err(taken.error());
-      CHECK(*taken <= *got);
-      sent_ += *taken;
-      stats_.bytes_sent += *taken;
-      if (*taken < *got) return Outcome::kSocketFull;
-    }
-    return sent_ == request_.length ? Outcome::kDone : Outcome::kYield;
+    const uint64_t count = std::min(request_.length - sent_, bytes_max);
+    const SendStep step = CopyStep(kernel_, request_.socket->get(), request_.file->fd.get(),
+                                   request_.offset + sent_, count, buffer_);
+    sent_ += step.bytes;
+    stats_.bytes_sent += step.bytes;
+    if (step.end == SendStep::End::kFailed) return Err(step.error);
+    if (sent_ == request_.length) return Outcome::kDone;
+    return step.end == SendStep::End::kSocketFull ? Outcome::kSocketFull : Outcome::kYield;
   }
 
   uint64_t sent() const override { return sent_; }

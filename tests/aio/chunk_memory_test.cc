@@ -14,7 +14,7 @@
 #include <fstream>
 #include <string>
 
-#include "core/aio/sendfile_step.h"
+#include "core/aio/send_step.h"
 #include "core/base/units.h"
 #include "core/sys/linux_kernel.h"
 #include "core/sys/raii.h"

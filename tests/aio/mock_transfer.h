@@ -5,10 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <memory>
 
 #include "core/aio/backend.h"
 #include "fakes/mock_kernel.h"
+#include "tests/aio/loopback.h"
 
 namespace pollux {
 
@@ -26,6 +28,23 @@ class MockTransferTest : public ::testing::Test {
     file->mode = S_IFREG | 0644;
     file->key.size = offset + length;
     return {std::make_shared<Fd>(kernel_, kSocket), file, offset, length, waiter};
+  }
+
+  // pread of `asked` bytes at `offset` delivers `given` bytes of the pattern.
+  void ExpectPread(uint64_t offset, size_t asked, size_t given) {
+    EXPECT_CALL(kernel_, pread(kFile, ::testing::_, asked, static_cast<off_t>(offset)))
+        .WillOnce([=](int, void* out, size_t, off_t) -> Result<size_t> {
+          std::memcpy(out, Pattern(offset, given).data(), given);
+          return given;
+        });
+  }
+  // send of exactly the `offered` bytes of the pattern at `offset`, of which `taken` are accepted.
+  void ExpectSend(uint64_t offset, size_t offered, size_t taken) {
+    EXPECT_CALL(kernel_, send(kSocket, ::testing::_, offered, MSG_NOSIGNAL))
+        .WillOnce([=](int, const void* bytes, size_t, int) -> Result<size_t> {
+          EXPECT_TRUE(HoldsPattern({static_cast<const char*>(bytes), offered}, offset));
+          return taken;
+        });
   }
 
   ::testing::StrictMock<MockKernel> kernel_;

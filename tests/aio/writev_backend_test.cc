@@ -5,9 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
-
-#include "tests/aio/loopback.h"
 #include "tests/aio/mock_transfer.h"
 
 namespace pollux {
@@ -22,23 +19,6 @@ constexpr uint64_t kMuch = 1_GiB;
 
 class WritevBackendTest : public MockTransferTest {
  protected:
-  // pread of `asked` bytes at `offset` delivers `given` bytes of the pattern.
-  void ExpectPread(uint64_t offset, size_t asked, size_t given) {
-    EXPECT_CALL(kernel_, pread(kFile, _, asked, static_cast<off_t>(offset)))
-        .WillOnce([=](int, void* out, size_t, off_t) -> Result<size_t> {
-          std::memcpy(out, Pattern(offset, given).data(), given);
-          return given;
-        });
-  }
-  // send of exactly the `offered` bytes of the pattern at `offset`, of which `taken` are accepted.
-  void ExpectSend(uint64_t offset, size_t offered, size_t taken) {
-    EXPECT_CALL(kernel_, send(kSocket, _, offered, MSG_NOSIGNAL))
-        .WillOnce([=](int, const void* bytes, size_t, int) -> Result<size_t> {
-          EXPECT_TRUE(HoldsPattern({static_cast<const char*>(bytes), offered}, offset));
-          return taken;
-        });
-  }
-
   std::unique_ptr<Backend> backend_ = MakeWritevBackend(kernel_, stats_);
 };
 
