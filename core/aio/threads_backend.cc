@@ -70,7 +70,7 @@ class ThreadsTransfer final : public Transfer {
     if (sent_ == request_.length) return Outcome::kDone;
     if (last.end == SendStep::End::kSocketFull) return Outcome::kSocketFull;
     job_out_ = true;
-    workers_.Run(std::make_unique<SendfileJob>(tether_, request_, sent_));
+    workers_.Run(std::make_unique<SendfileJob>(tether_, request_, sent_), JobLength::kLong);
     return Outcome::kWaiting;
   }
 

@@ -1,5 +1,6 @@
 #include "core/event/worker_pool.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -23,40 +24,50 @@ WorkerPool::~WorkerPool() {
   loop_.RemoveWakeSource(this);
 }
 
-void WorkerPool::Run(std::unique_ptr<WorkerJob> job) {
+void WorkerPool::Run(std::unique_ptr<WorkerJob> job, JobLength length) {
   if (stopped_) return;
   ++outstanding_;
-  if (WantsThread()) StartThread();
-  if (threads_.empty()) {
-    RunInline(std::move(job));
-    return;
+  Lane& lane = length == JobLength::kShort ? short_ : long_;
+  size_t wanted = 0;
+  {
+    const std::lock_guard<Mutex> lock(*mutex_);
+    lane.queue.push_back(std::move(job));
+    wanted = WorkersWanted();
+    work_->signal();
   }
-  const std::lock_guard<Mutex> lock(*mutex_);
-  queue_.push_back(std::move(job));
-  work_->signal();
+  while (threads_.size() < wanted && StartThread()) {
+  }
+  if (threads_.empty()) RunInline(lane);
 }
 
-// If those that are not inside a job (idle, being started, or woken for a job that is still queued)
-// all have a queued job to do.
-bool WorkerPool::WantsThread() {
-  if (threads_.size() >= threads_max_) return false;
-  const std::lock_guard<Mutex> lock(*mutex_);
-  return threads_.size() - busy_ <= queue_.size();
+// One for each job, and one for short jobs to come when there are several long ones. (When there is
+// but one long job, its worker gets company with the next job of either length.)
+size_t WorkerPool::WorkersWanted() const {
+  const size_t for_short = std::max<size_t>(short_.jobs(), long_.jobs() > 1 ? 1 : 0);
+  return std::min<size_t>(long_.jobs() + for_short, threads_max_);
 }
 
-void WorkerPool::StartThread() {
+bool WorkerPool::StartThread() {
   // Inherited by the new thread: no signal of ours is ever handled on a worker. Blocked already in
   // `masked` and `eventfd`; in `published` only here.
   sigset_t before{};
-  if (!kernel_.pthread_sigmask(SIG_BLOCK, Signals::Handled(), &before)) return;
+  if (!kernel_.pthread_sigmask(SIG_BLOCK, Signals::Handled(), &before)) return false;
   const Result<ThreadId> id = kernel_.thread_create("pollux-worker", [this] { WorkerMain(); });
   CHECK(kernel_.pthread_sigmask(SIG_SETMASK, before, nullptr));
   // EAGAIN (RLIMIT_NPROC, threads-max, memory): those that exist must do, or the loop itself. The
   // next job tries again.
-  if (id) threads_.emplace_back(kernel_, *id);
+  if (!id) return false;
+  threads_.emplace_back(kernel_, *id);
+  const std::lock_guard<Mutex> lock(*mutex_);
+  workers_ = threads_.size();
+  work_->signal();  // another long job may start now
+  return true;
 }
 
-void WorkerPool::RunInline(std::unique_ptr<WorkerJob> job) {
+// There is no worker, and so no job but this one.
+void WorkerPool::RunInline(Lane& lane) {
+  std::unique_ptr<WorkerJob> job = std::move(lane.queue.front());
+  lane.queue.pop_front();
   ++inline_runs_;
   job->RunOnWorker(kernel_);
   inline_done_.jobs.push_back(std::move(job));
@@ -64,22 +75,31 @@ void WorkerPool::RunInline(std::unique_ptr<WorkerJob> job) {
   loop_.Post(inline_done_);
 }
 
+// Where the next job to start is; null if none may. What makes a long one startable (a long one's
+// end, a new worker) comes with a worker that looks here again, or with a signal.
+WorkerPool::Lane* WorkerPool::NextLane() {
+  if (!short_.queue.empty()) return &short_;
+  const size_t long_max = std::max<size_t>(workers_, 2) - 1;
+  return !long_.queue.empty() && long_.running < long_max ? &long_ : nullptr;
+}
+
 void WorkerPool::WorkerMain() {
   for (;;) {
+    Lane* lane = nullptr;
     std::unique_ptr<WorkerJob> job;
     {
       const std::lock_guard<Mutex> lock(*mutex_);
-      while (queue_.empty() && !stop_) work_->wait(*mutex_);
+      while (!stop_ && (lane = NextLane()) == nullptr) work_->wait(*mutex_);
       if (stop_) return;
-      job = std::move(queue_.front());
-      queue_.pop_front();
-      ++busy_;
+      job = std::move(lane->queue.front());
+      lane->queue.pop_front();
+      ++lane->running;
     }
     job->RunOnWorker(kernel_);
     bool was_empty = false;
     {
       const std::lock_guard<Mutex> lock(*mutex_);
-      --busy_;
+      --lane->running;
       was_empty = done_.empty();
       done_.push_back(std::move(job));
       done_count_->store(done_.size());
@@ -119,11 +139,12 @@ void WorkerPool::HandBackInline() {
 void WorkerPool::Stop() {
   if (stopped_) return;
   stopped_ = true;
-  std::deque<std::unique_ptr<WorkerJob>> not_started;
+  std::deque<std::unique_ptr<WorkerJob>> not_started[2];
   {
     const std::lock_guard<Mutex> lock(*mutex_);
     stop_ = true;
-    not_started.swap(queue_);
+    not_started[0].swap(short_.queue);
+    not_started[1].swap(long_.queue);
     work_->broadcast();
   }
   threads_.clear();  // joins

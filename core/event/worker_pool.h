@@ -1,8 +1,12 @@
 // Threads for what would block the loop: cold opens, first submits, sendfile() from a cold cache.
 //
 // A job runs on a worker and is then handed back: its Done runs on the loop thread. Workers are
-// made one by one as they are needed, up to a limit, and hold every handled signal blocked. Jobs
-// start in the order in which they were given.
+// made one by one as they are needed, up to a limit, and hold every handled signal blocked.
+//
+// There are short jobs and long ones. An open takes a few milliseconds where a slice of a download
+// may take a worker for as long as a slow disk wants; whoever asks for a small file should wait for
+// neither. So short jobs start before long ones, and of several workers one is always left to the
+// short ones. Jobs of one length start in the order in which they were given.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +27,11 @@ class WorkerJob {
   virtual void Done() = 0;                       // loop thread
 };
 
+enum class JobLength {
+  kShort,  // opens a file, submits reads
+  kLong,   // moves a file's bytes
+};
+
 class WorkerPool final : public WakeSource {
  public:
   WorkerPool(Kernel& kernel, EventLoop& loop, unsigned threads_max);
@@ -33,7 +42,7 @@ class WorkerPool final : public WakeSource {
   // Loop thread. If not even one worker can be made (EAGAIN), the job runs here and now: slow, but
   // it is served; `inline_runs()` counts them. Its Done still comes in a later turn. After Stop the
   // job is dropped.
-  void Run(std::unique_ptr<WorkerJob> job);
+  void Run(std::unique_ptr<WorkerJob> job, JobLength length = JobLength::kShort);
 
   // Loop thread: waits for running jobs, drops those not started, joins. Done is called for
   // neither; all are destroyed here, on the loop thread.
@@ -54,10 +63,18 @@ class WorkerPool final : public WakeSource {
     uint64_t ready_turn = 0;  // not before this turn of the loop
   };
 
-  bool WantsThread();
-  void StartThread();
-  void RunInline(std::unique_ptr<WorkerJob> job);
+  // Jobs of one length. Guarded by mutex_.
+  struct Lane {
+    std::deque<std::unique_ptr<WorkerJob>> queue;
+    size_t running = 0;
+    size_t jobs() const { return queue.size() + running; }
+  };
+
+  size_t WorkersWanted() const;
+  bool StartThread();
+  void RunInline(Lane& lane);
   void WorkerMain();
+  Lane* NextLane();
   void HandBack(std::unique_ptr<WorkerJob> job);
   void HandBackInline();
 
@@ -76,9 +93,10 @@ class WorkerPool final : public WakeSource {
 
   std::unique_ptr<Mutex> mutex_;  // guards what follows
   std::unique_ptr<CondVar> work_;
-  std::deque<std::unique_ptr<WorkerJob>> queue_;
+  Lane short_;
+  Lane long_;
+  size_t workers_ = 0;                            // threads_.size()
   std::vector<std::unique_ptr<WorkerJob>> done_;  // in the order of completion
-  size_t busy_ = 0;                               // workers inside a job
   bool stop_ = false;
 };
 

@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+
 #include <condition_variable>
 #include <mutex>
 
@@ -81,6 +83,18 @@ class ThreadsBackendTest : public ::testing::Test {
       return linux_.sendfile(out, in, offset, count);
     });
   }
+  // Transfers whose jobs the closed door holds, and returns when every worker that takes long jobs
+  // is inside one.
+  void StartDownloads(unsigned count) {
+    HoldSendfile();
+    for (unsigned i = 0; i < count; ++i) {
+      others_.push_back(std::make_unique<Loopback>(linux_));
+      downloads_.push_back(
+          backend_->Start({others_.back()->socket(), file_.Open(linux_), 0, 10, &waiter_}));
+      ASSERT_THAT(downloads_.back()->Pump(1), Is(Outcome::kWaiting));
+    }
+    door_.AwaitArrival(AioWorld::kWorkersMax - 1);
+  }
   auto& ExpectSendfile(off_t offset, size_t count) {
     return EXPECT_CALL(kernel_, sendfile(_, _, Pointee(offset), count));
   }
@@ -94,7 +108,9 @@ class ThreadsBackendTest : public ::testing::Test {
   Loopback loopback_{linux_};
   CountingWaiter waiter_;
   AioStats stats_;
+  std::vector<std::unique_ptr<Loopback>> others_;
   std::unique_ptr<Backend> backend_ = MakeThreadsBackend(kernel_, world_.workers(), stats_);
+  std::vector<std::unique_ptr<Transfer>> downloads_;
 };
 
 TEST_F(ThreadsBackendTest, EmptyRangeIsDoneWithoutAJob) {
@@ -211,17 +227,7 @@ TEST_F(ThreadsBackendTest, DestroyedDuringSendfileKeepsTheSocketOpenUntilItRetur
 }
 
 TEST_F(ThreadsBackendTest, JobOfADestroyedTransferThatHasNotStartedSendsNothing) {
-  HoldSendfile();
-  // Every worker is held, so that the next job has to wait in the queue.
-  std::vector<std::unique_ptr<Loopback>> others;
-  std::vector<std::unique_ptr<Transfer>> holders;
-  for (unsigned i = 0; i < AioWorld::kWorkersMax; ++i) {
-    others.push_back(std::make_unique<Loopback>(linux_));
-    holders.push_back(
-        backend_->Start({others.back()->socket(), file_.Open(linux_), 0, 10, &waiter_}));
-    ASSERT_THAT(holders.back()->Pump(1), Is(Outcome::kWaiting));
-  }
-  door_.AwaitArrival(AioWorld::kWorkersMax);
+  StartDownloads(AioWorld::kWorkersMax - 1);  // so that the next job has to wait in the queue
   CountingWaiter waiter;
   auto transfer = backend_->Start({loopback_.socket(), file_.Open(linux_), 0, 1000, &waiter});
   ASSERT_THAT(transfer->Pump(1), Is(Outcome::kWaiting));
@@ -231,6 +237,32 @@ TEST_F(ThreadsBackendTest, JobOfADestroyedTransferThatHasNotStartedSendsNothing)
   ASSERT_TRUE(world_.RunUntilIdle());
   EXPECT_EQ(loopback_.ReadToEnd(), "");
   EXPECT_EQ(waiter.ready, 0);
+}
+
+// As many downloads from a disk that does not answer as there are workers, and more: a cold open
+// and the first submit of a direct read get their worker all the same.
+TEST_F(ThreadsBackendTest, OpensAndSubmitsAreNotBehindDownloads) {
+  StartDownloads(2 * AioWorld::kWorkersMax);
+
+  Fd root = *OwnFd(linux_, linux_.openat(AT_FDCWD, dir_.path().c_str(), O_PATH | O_CLOEXEC, 0));
+  EXPECT_CALL(kernel_, openat2)
+      .WillOnce(Return(Err(EAGAIN, "openat2")))  // RESOLVE_CACHED: not in the dentry cache
+      .WillOnce(::testing::DoDefault());
+  FileOpener opener(kernel_, world_.workers(), root.get());
+  std::shared_ptr<OpenFile> opened;
+  opener.Open("file", [&](Result<std::shared_ptr<OpenFile>> file) { opened = *file; });
+  ASSERT_TRUE(world_.RunUntil([&] { return opened != nullptr; }));
+
+  BackendOptions options;
+  options.kind = BackendKind::kLinuxAioWrite;
+  world_.MakeBackendOf(options);
+  Sender sender(world_, loopback_.socket(), opened, 0, 1000);  // O_DIRECT open, first submit
+  ASSERT_TRUE(world_.RunUntil([&] { return sender.ended(); }));
+  EXPECT_TRUE(sender.result());
+  EXPECT_TRUE(HoldsPattern(loopback_.ReadExactly(1000)));
+  EXPECT_EQ(waiter_.ready, 0);
+  door_.Open();
+  ASSERT_TRUE(world_.RunUntilIdle());
 }
 
 TEST_F(ThreadsBackendTest, TransferMayBeDestroyedByItsWaiter) {

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <latch>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -17,10 +19,13 @@
 namespace pollux {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::NiceMock;
 using ::testing::Return;
+using ::testing::SizeIs;
 
 // Opened once, by anyone; whoever passes waits until then.
 class Gate {
@@ -103,13 +108,19 @@ TEST_F(WorkerPoolTest, RunsOnAWorkerAndIsDoneOnTheLoopThread) {
   EXPECT_EQ(pool.inline_runs(), 0u);
 }
 
-TEST_F(WorkerPoolTest, JobsStartInTheOrderInWhichTheyWereGiven) {
+TEST_F(WorkerPoolTest, JobsOfOneLengthStartInTheOrderInWhichTheyWereGiven) {
   WorkerPool pool(kernel_, loop(), 1);
   std::vector<int> ran;  // one worker: no two at a time
-  for (int i = 0; i < 20; ++i) pool.Run(MakeJob([&ran, i] { ran.push_back(i); }, Done(i)));
-  RunUntilDone(20);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(ran[static_cast<size_t>(i)], i);
-  EXPECT_EQ(done_, ran);
+  for (const JobLength length : {JobLength::kShort, JobLength::kLong}) {
+    ran.clear();
+    done_.clear();
+    for (int i = 0; i < 20; ++i) {
+      pool.Run(MakeJob([&ran, i] { ran.push_back(i); }, Done(i)), length);
+    }
+    RunUntilDone(20);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(ran[static_cast<size_t>(i)], i);
+    EXPECT_EQ(done_, ran);
+  }
 }
 
 TEST_F(WorkerPoolTest, JobsAreHandedBackInTheOrderOfCompletion) {
@@ -137,6 +148,80 @@ TEST_F(WorkerPoolTest, ThreadsAreMadeAsTheyAreNeededUpToTheLimit) {
   for (int i = 6; i <= 15; ++i) pool.Run(MakeJob([&] { go_on.Pass(); }, Done(i)));
   go_on.Open();
   RunUntilDone(15);
+}
+
+TEST_F(WorkerPoolTest, ShortJobsStartBeforeLongOnesThatWereGivenEarlier) {
+  WorkerPool pool(kernel_, loop(), 1);
+  Gate all_are_given;
+  std::vector<int> ran;  // one worker: no two at a time
+  const auto ran_as = [&ran](int name) { return [&ran, name] { ran.push_back(name); }; };
+  pool.Run(MakeJob([&] { all_are_given.Pass(); }, Done(0)));
+  pool.Run(MakeJob(ran_as(11), Done(11)), JobLength::kLong);
+  pool.Run(MakeJob(ran_as(12), Done(12)), JobLength::kLong);
+  pool.Run(MakeJob(ran_as(1), Done(1)));
+  pool.Run(MakeJob(ran_as(2), Done(2)));
+  all_are_given.Open();
+  RunUntilDone(5);
+  EXPECT_THAT(ran, ElementsAre(1, 2, 11, 12));
+}
+
+TEST_F(WorkerPoolTest, OneOfSeveralWorkersIsLeftToShortJobsHoweverManyLongOnesThereAre) {
+  WorkerPool pool(kernel_, loop(), 3);
+  Gate go_on;
+  std::latch two_began(2);
+  std::atomic<int> began = 0;
+  for (int i = 0; i < 8; ++i) {
+    const auto run = [&] {
+      if (++began <= 2) two_began.count_down();
+      go_on.Pass();
+    };
+    pool.Run(MakeJob(run, Done(10 + i)), JobLength::kLong);
+  }
+  two_began.wait();
+  for (int i = 1; i <= 3; ++i) {  // hangs if all workers are held
+    pool.Run(MakeJob({}, Done(i)));
+    RunUntilDone(static_cast<size_t>(i));
+  }
+  EXPECT_THAT(done_, ElementsAre(1, 2, 3));
+  EXPECT_EQ(began, 2);
+  go_on.Open();
+  RunUntilDone(11);
+}
+
+TEST_F(WorkerPoolTest, LongJobsGetAWorkerEachButForTheOneThatIsLeft) {
+  WorkerPool pool(kernel_, loop(), 4);
+  std::latch all_began(3);
+  for (int i = 0; i < 3; ++i) {  // hangs if fewer run at a time
+    pool.Run(MakeJob([&] { all_began.arrive_and_wait(); }, Done(i)), JobLength::kLong);
+  }
+  RunUntilDone(3);
+}
+
+TEST_F(WorkerPoolTest, ShortJobsMayHaveEveryWorker) {
+  WorkerPool pool(kernel_, loop(), 3);
+  std::latch all_began(3);
+  for (int i = 0; i < 3; ++i) pool.Run(MakeJob([&] { all_began.arrive_and_wait(); }, Done(i)));
+  RunUntilDone(3);
+}
+
+TEST_F(WorkerPoolTest, AnOnlyWorkerTakesLongJobsToo) {
+  EXPECT_CALL(kernel_, thread_create)
+      .WillOnce(::testing::DoDefault())
+      .WillRepeatedly(Return(Err(EAGAIN, "pthread_create")));
+  WorkerPool pool(kernel_, loop(), 4);
+  for (int i = 1; i <= 3; ++i) pool.Run(MakeJob({}, Done(i)), JobLength::kLong);
+  RunUntilDone(3);
+  EXPECT_THAT(done_, ElementsAre(1, 2, 3));
+  EXPECT_EQ(pool.inline_runs(), 0u);
+}
+
+TEST_F(WorkerPoolTest, ALoneLongJobNeedsOneThread) {
+  WorkerPool pool(kernel_, loop(), 4);
+  EXPECT_CALL(kernel_, thread_create).Times(1);
+  for (int i = 1; i <= 5; ++i) {
+    pool.Run(MakeJob({}, Done(i)), JobLength::kLong);
+    RunUntilDone(static_cast<size_t>(i));
+  }
 }
 
 TEST_F(WorkerPoolTest, HandledSignalsAreBlockedOnWorkersAndTheLoopsMaskIsAsBefore) {
@@ -227,6 +312,7 @@ TEST_F(WorkerPoolTest, StopWaitsForRunningJobsDropsTheRestAndCallsDoneForNeither
       },
       Done(1), destroyed));
   pool.Run(MakeJob([&] { second_ran = true; }, Done(2), destroyed));
+  pool.Run(MakeJob([&] { second_ran = true; }, Done(3), destroyed), JobLength::kLong);
   running.Pass();
   // Not before Stop is on its way: it has dropped what did not start when it comes to join.
   EXPECT_CALL(kernel_, thread_join).WillOnce([&](ThreadId thread) {
@@ -238,7 +324,7 @@ TEST_F(WorkerPoolTest, StopWaitsForRunningJobsDropsTheRestAndCallsDoneForNeither
   EXPECT_FALSE(second_ran);
   EXPECT_THAT(done_, IsEmpty());
   EXPECT_EQ(pool.queued(), 0u);
-  EXPECT_THAT(destroyed_on, ElementsAre(std::this_thread::get_id(), std::this_thread::get_id()));
+  EXPECT_THAT(destroyed_on, AllOf(SizeIs(3), Each(std::this_thread::get_id())));
   pool.Stop();  // again: no effect
 }
 
@@ -289,7 +375,8 @@ TEST_P(SoundWorkerPoolTest, NoWakeUpIsLostOverManyJobs) {
   std::set<int> seen;
   for (int round = 0; round < 500; ++round) {
     for (int i = 0; i < 1 + round % 5; ++i) {
-      pool.Run(MakeJob({}, [&, round, i] { seen.insert(round * 10 + i); }));
+      const JobLength length = i % 2 == 0 ? JobLength::kShort : JobLength::kLong;
+      pool.Run(MakeJob({}, [&, round, i] { seen.insert(round * 10 + i); }), length);
     }
     // Without a time-out: a wake-up that was lost would hang here.
     while (pool.queued() > 0) ASSERT_TRUE(loop().RunOnce());
