@@ -1,0 +1,155 @@
+// What io_submit answers, on the loop and on a worker: short counts, shortages that pass, and reads
+// that it refuses.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "tests/aio/aio_queue_fixture.h"
+
+namespace pollux {
+namespace {
+
+using AioSubmitTest = AioQueueTest;
+
+TEST_F(AioSubmitTest, AfterAShortCountTheRestIsAskedForAgain) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {2, 1};
+  EnqueueFirst(5);
+  aio_.Turn();
+  EXPECT_EQ(batches(), (Sizes{5, 3, 2}));
+  EXPECT_EQ(InFlight(), (Chunks{0, 1, 2, 3, 4}));
+  EXPECT_EQ(aio_.coordination().withdrawn, 0u);
+  ExpectBooksBalance();
+}
+
+TEST_F(AioSubmitTest, AnInterruptedSubmitIsRepeated) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {Err(EINTR, "io_submit"), 1, Err(EINTR, "io_submit")};
+  EnqueueFirst(2);
+  aio_.Turn();
+  EXPECT_EQ(batches(), (Sizes{2, 2, 1, 1}));
+  EXPECT_EQ(InFlight(), (Chunks{0, 1}));
+  ExpectBooksBalance();
+}
+
+class AioSubmitShortageTest : public AioQueueTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(AioSubmitShortageTest, QueuesTheRestInOrderUntilACompletionMakesRoom) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {2, Err(GetParam(), "io_submit")};
+  EnqueueFirst(4);
+  aio_.Turn();
+  EXPECT_EQ(InFlight(), (Chunks{0, 1}));
+  EXPECT_EQ(aio_.coordination().withdrawn, 2u);
+  EXPECT_EQ(aio_.stats().submit_again, 1u);
+  EXPECT_EQ(aio_.stats().reads_queued, 2u);
+  ExpectBooksBalance();
+
+  Enqueue(4);  // no reason to ask again
+  const size_t asked = batches().size();
+  aio_.Complete(0, 4096);
+  EXPECT_EQ(batches().size(), asked);
+  aio_.Turn(2);
+  EXPECT_EQ(InFlight(), (Chunks{1, 2, 3, 4}));
+  EXPECT_EQ(answers_, (std::vector<Answer>{{0, 4096}}));
+  ExpectBooksBalance();
+}
+
+TEST_P(AioSubmitShortageTest, AsksAgainInAWhileWhenNothingIsInFlight) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {Err(GetParam(), "io_submit"), Err(GetParam(), "io_submit")};
+  EnqueueFirst(2);
+  aio_.Turn();
+  const TimePoint refused = aio_.kernel().now;
+  EXPECT_TRUE(InFlight().empty());
+  EXPECT_EQ(batches().size(), 1u);
+  while (batches().size() < 3 && aio_.kernel().now < refused + std::chrono::seconds(1)) {
+    aio_.Turn();
+  }
+  EXPECT_EQ(InFlight(), (Chunks{0, 1}));
+  // Neither spinning nor sleeping for long.
+  EXPECT_GE(aio_.kernel().now, refused + 2 * AioQueue::kSubmitRetry);
+  EXPECT_LE(aio_.kernel().now, refused + 3 * AioQueue::kSubmitRetry);
+  EXPECT_TRUE(answers_.empty());
+  ExpectBooksBalance();
+}
+
+TEST_P(AioSubmitShortageTest, IsTheSameForAWorker) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {1, Err(GetParam(), "io_submit")};
+  Enqueue(0, true);
+  Enqueue(1, true);
+  Enqueue(2, true);
+  aio_.Turn(2);  // out and back; a third turn would sleep until the next attempt
+  EXPECT_EQ(InFlight(), Chunks{0});
+  EXPECT_EQ(aio_.coordination().withdrawn, 2u);
+  aio_.Complete(0, 4096);
+  aio_.Turn(3);
+  EXPECT_EQ(InFlight(), (Chunks{1, 2}));
+  EXPECT_EQ(aio_.workers().inline_runs(), 2u);  // a worker again
+  ExpectBooksBalance();
+}
+
+INSTANTIATE_TEST_SUITE_P(Errnos, AioSubmitShortageTest, ::testing::Values(EAGAIN, ENOMEM),
+                         [](const auto& tested) { return ErrnoName(tested.param); });
+
+class AioSubmitRefusalTest : public AioQueueTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(AioSubmitRefusalTest, FailsOneReadAndTheOthersGoOut) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {2, Err(GetParam(), "io_submit")};
+  EnqueueFirst(5);
+  aio_.Turn(2);
+  EXPECT_EQ(answers_, (std::vector<Answer>{{2, -GetParam()}}));
+  EXPECT_EQ(InFlight(), (Chunks{0, 1, 3, 4}));
+  ExpectBooksBalance();
+}
+
+TEST_P(AioSubmitRefusalTest, OfEveryReadFailsEachOnce) {
+  MakeQueue(8);
+  for (int i = 0; i < 3; ++i) {
+    aio_.kernel().submit_answers.push_back(Err(GetParam(), "io_submit"));
+  }
+  EnqueueFirst(3);
+  aio_.Turn(5);
+  EXPECT_EQ(answers_, (std::vector<Answer>{{0, -GetParam()}, {1, -GetParam()}, {2, -GetParam()}}));
+  EXPECT_EQ(batches(), (Sizes{3, 2, 1}));
+  ExpectBooksBalance();
+}
+
+TEST_P(AioSubmitRefusalTest, IsTheSameForAWorker) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {1, Err(GetParam(), "io_submit")};
+  for (uint32_t i = 0; i < 3; ++i) Enqueue(i, true);
+  aio_.Turn(4);
+  EXPECT_EQ(answers_, (std::vector<Answer>{{1, -GetParam()}}));
+  EXPECT_EQ(InFlight(), (Chunks{0, 2}));
+  ExpectBooksBalance();
+}
+
+INSTANTIATE_TEST_SUITE_P(Errnos, AioSubmitRefusalTest,
+                         ::testing::Values(EINVAL, EBADF, EFAULT, EOPNOTSUPP),
+                         [](const auto& tested) { return ErrnoName(tested.param); });
+
+TEST_F(AioSubmitTest, WithoutAThreadForTheHelperNothingIsSubmittedAndEveryReadIsAnswered) {
+  MakeQueue(8);
+  aio_.coordination().refuse_submit = EAGAIN;
+  EnqueueFirst(3);
+  Enqueue(3, true);
+  EXPECT_TRUE(answers_.empty());  // never from inside Enqueue
+  aio_.Turn(2);
+  EXPECT_TRUE(batches().empty());
+  ASSERT_EQ(answers_.size(), 4u);
+  for (const Answer& answer : answers_) EXPECT_EQ(answer.result, -EAGAIN);
+  ExpectBooksBalance();
+
+  aio_.coordination().refuse_submit = 0;  // and it was not for ever
+  for (uint32_t i = 0; i < 8; ++i) Enqueue(i);
+  aio_.Turn();
+  EXPECT_EQ(InFlight().size(), 8u);
+}
+
+}  // namespace
+}  // namespace pollux
