@@ -140,6 +140,8 @@ Result<AioTransfer::Step> AioTransfer::PumpChunk(uint64_t* budget) {
       case EFAULT:  // /dev/shm is exhausted: the kernel could not get a page to read into
       case ENOMEM:
       case EAGAIN:  // no thread for the helper
+      case EMFILE:  // no descriptor for reading directly
+      case ENFILE:
         return FallBack();
       default:  // EIO, ENODATA, ESTALE: of this file nothing more can be promised
         return Err(chunk.error);

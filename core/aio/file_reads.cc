@@ -19,10 +19,13 @@ class OpenDirectJob final : public WorkerJob {
   void RunOnWorker(Kernel& kernel) override {
     char path[32];
     std::snprintf(path, sizeof path, "/proc/self/fd/%d", source_);
-    // EINVAL: a file system without direct I/O. ENOENT: no /proc. EMFILE, EACCES, ...: the file is
-    // sent another way as well.
     auto fd = OpenRetrying(kernel, path);
-    if (!fd) return;
+    if (!fd) {
+      // EINVAL: a file system without direct I/O. ENOENT: no /proc. EACCES, ...: for good. The file
+      // is sent another way in any case.
+      if (PassesAway(fd.error())) error_ = fd.error();
+      return;
+    }
     struct statx sx {};
     auto stat = kernel.statx(fd->get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx);
     if (stat && (sx.stx_mask & STATX_DIOALIGN) != 0) {
@@ -40,12 +43,17 @@ class OpenDirectJob final : public WorkerJob {
       reads_->direct_fd_ = std::move(fd_);
       reads_->direct_ = FileReads::Direct::kReady;
     } else {
-      reads_->direct_ = FileReads::Direct::kUnsupported;
+      reads_->direct_ =
+          PassesAway(error_) ? FileReads::Direct::kUnknown : FileReads::Direct::kUnsupported;
+      reads_->direct_error_ = error_;
     }
     done_();
   }
 
  private:
+  static bool PassesAway(const Error& error) {
+    return error.code == EMFILE || error.code == ENFILE || error.code == ENOMEM;
+  }
   static Result<Fd> OpenRetrying(Kernel& kernel, const char* path) {
     for (;;) {
       auto fd = kernel.openat(AT_FDCWD, path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0);
@@ -59,6 +67,7 @@ class OpenDirectJob final : public WorkerJob {
   std::function<void()> done_;
   Fd fd_;
   uint64_t alignment_ = 4096;
+  Error error_{EOPNOTSUPP, "O_DIRECT"};  // where fd_ is not valid, or of no use
 };
 
 void FileReads::OpenDirect(WorkerPool& workers, std::shared_ptr<FileReads> self,

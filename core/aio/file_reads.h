@@ -34,13 +34,16 @@ class FileReads {
   const OpenFile& file() const { return *file_; }
   const std::shared_ptr<OpenFile>& open_file() const { return file_; }
   Direct direct() const { return direct_; }
+  // Why the last try failed: EOPNOTSUPP for good, or a shortage.
+  const Error& direct_error() const { return direct_error_; }
   int direct_fd() const { return direct_fd_.get(); }
   // Offsets and lengths of reads are multiples of this (statx(2) STATX_DIOALIGN, else 4096), and so
   // is the size of a chunk.
   uint64_t alignment() const { return alignment_; }
 
   // Opens the same inode once more, with O_DIRECT, on a worker; `done` runs on the loop thread when
-  // direct() has become kReady or kUnsupported. Only if direct() is kUnknown.
+  // direct() has become kReady or kUnsupported, or is kUnknown again: then descriptors or memory
+  // are short (direct_error()), and the next one may try again. Only if direct() is kUnknown.
   void OpenDirect(WorkerPool& workers, std::shared_ptr<FileReads> self, std::function<void()> done);
 
   // Whether a read in this region has completed. Until then io_submit may have to read the extents
@@ -62,6 +65,7 @@ class FileReads {
   std::shared_ptr<OpenFile> file_;
   const uint64_t chunk_bytes_;
   Direct direct_ = Direct::kUnknown;
+  Error direct_error_{};
   Fd direct_fd_;
   uint64_t alignment_ = 4096;
   std::vector<bool> looked_up_;

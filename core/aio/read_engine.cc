@@ -111,16 +111,20 @@ void ReadEngine::StartRead(Chunk& chunk) {
 }
 
 void ReadEngine::OnDirectOpened(const std::shared_ptr<FileReads>& reads) {
+  // Before the users hear of it: what they ask for then may begin another try.
+  const bool ready = reads->direct() == FileReads::Direct::kReady;
+  const Error refused = reads->direct_error();
   for (Chunk* chunk : reads->chunks()) {
     if (chunk->state != ChunkState::kReading) continue;
     if (chunk->users.empty()) {
       Finish(*chunk, Error{ECANCELED, "read"});  // everybody went away in the meantime
-    } else if (reads->direct() == FileReads::Direct::kReady &&
-               chunk->begin % reads->alignment() == 0 &&
+    } else if (!ready) {
+      Finish(*chunk, refused);
+    } else if (chunk->begin % reads->alignment() == 0 &&
                chunk->read_end % reads->alignment() == 0) {
       QueueRead(*chunk);
     } else {
-      // Also where the alignment is more than the 4 KiB that were assumed: the next one will fit.
+      // The alignment is more than the 4 KiB that were assumed: the next one will fit.
       Finish(*chunk, Error{EOPNOTSUPP, "O_DIRECT"});
     }
   }
@@ -150,13 +154,15 @@ void ReadEngine::OnRead(Chunk& chunk, Result<size_t> result) {
   if (chunk.begin + filled >= chunk.end) {
     chunk.filled = filled;
     Finish(chunk, {});
-  } else if (filled > chunk.filled && !chunk.users.empty()) {
+  } else if (chunk.users.empty()) {
+    Finish(chunk, Error{ECANCELED, "read"});  // nobody is left who wants the rest
+  } else if (filled > chunk.filled) {
     ++stats_.short_reads;
     chunk.filled = filled;
     QueueRead(chunk);
   } else {
-    // No byte more than before: the file is shorter than it was when it was opened. (Or nobody
-    // wants the rest.) The promised length cannot be met.
+    // No byte more than before: the file is shorter than it was when it was opened. The promised
+    // length cannot be met.
     ++stats_.failed_reads;
     Finish(chunk, Error{ENODATA, "read"});
   }
