@@ -1,12 +1,15 @@
 // From options to a backend: what is refused, what is only warned of, and what happens without AIO.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "core/aio/aio_backend.h"
 #include "core/aio/backend.h"
 #include "core/base/units.h"
 #include "core/sys/log.h"
@@ -41,9 +44,8 @@ class MakeBackendTest : public ::testing::Test, public TransferWaiter {
     text.resize(got > 0 ? static_cast<size_t>(got) : 0);
     return text;
   }
-  std::string SendAll(Backend& backend) {
-    const TempDir dir;
-    const PatternFile file(dir, 300'001);
+  std::string SendAll(Backend& backend, uint64_t size = 300'001) {
+    const PatternFile file(dir_, size);
     Loopback loopback(aio_.kernel());
     auto transfer =
         backend.Start({loopback.socket(), file.Open(aio_.kernel()), 0, file.size(), this});
@@ -62,6 +64,7 @@ class MakeBackendTest : public ::testing::Test, public TransferWaiter {
     return received;
   }
 
+  const TempDir dir_;
   ScriptedAio aio_;
   const int log_fd_;
   Logger log_{aio_.kernel(), log_fd_, spdlog::level::warn};
@@ -102,6 +105,45 @@ TEST_F(MakeBackendTest, OtherRefusalsDoNotBlameTheSysctl) {
   aio_.kernel().setup_error = ENOSYS;
   ASSERT_TRUE(Make(Small(BackendKind::kLinuxAioWrite)));
   EXPECT_NE(Logged().find("has no AIO"), std::string::npos);
+}
+
+// Cold files under `auto`: by which way they go out, for a device that reads ahead so far.
+class MakeAutoTest : public MakeBackendTest {
+ protected:
+  // How many bytes of a cold file of `size` are read by AIO; the others come by threads.
+  uint64_t ReadDirectly(std::optional<unsigned> read_ahead_kib, uint64_t size) {
+    aio_.kernel().read_ahead_kib = read_ahead_kib;
+    aio_.kernel().cached = [](uint64_t) { return false; };
+    BackendOptions options = Small(BackendKind::kAuto);
+    const Fd root = *OwnFd(
+        aio_.kernel(),
+        aio_.kernel().openat(AT_FDCWD, dir_.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
+    options.root_fd = root.get();
+    auto backend = Make(options);
+    EXPECT_TRUE(backend);
+    aio_.stats() = AioStats{};
+    EXPECT_TRUE(HoldsPattern(SendAll(**backend, size)));
+    EXPECT_EQ(aio_.stats().bytes_sent, size);
+    EXPECT_EQ(aio_.stats().bytes_sent_cached, 0u);
+    EXPECT_EQ(aio_.stats().fallbacks, 0u);
+    return aio_.stats().bytes_read;
+  }
+};
+
+TEST_F(MakeAutoTest, WhereTheDeviceReadsFarAheadColdFilesGoThroughThePageCache) {
+  EXPECT_EQ(ReadDirectly(8192, 5_MiB), 0u);
+  EXPECT_EQ(ReadDirectly(2048, 5_MiB), 0u);
+}
+
+TEST_F(MakeAutoTest, ElsewhereTheyAreReadDirectly) {
+  EXPECT_EQ(ReadDirectly(2047, 5_MiB), 5_MiB);
+  EXPECT_EQ(ReadDirectly(128, 5_MiB), 5_MiB);
+  EXPECT_EQ(ReadDirectly(std::nullopt, 5_MiB), 5_MiB);  // cannot be known
+}
+
+TEST_F(MakeAutoTest, SmallOnesGoThroughThePageCacheAnyhow) {
+  EXPECT_EQ(ReadDirectly(128, kPopulateBelowBytes), kPopulateBelowBytes);
+  EXPECT_EQ(ReadDirectly(128, kPopulateBelowBytes - 1), 0u);
 }
 
 TEST_F(MakeBackendTest, SizesThatMakeNoSenseAreRefused) {

@@ -2,13 +2,17 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+#include <string_view>
 
 #include "core/base/check.h"
 
@@ -49,6 +53,7 @@ Result<int> ScriptedKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
 }
 
 Result<int> ScriptedKernel::openat(int dirfd, const char* path, int flags, mode_t mode) {
+  if (std::string_view(path).starts_with("/sys/")) return OpenReadAhead();
   if ((flags & O_DIRECT) == 0) return ForwardingKernel::openat(dirfd, path, flags, mode);
   ++direct_opens;
   if (direct_open_eintrs > 0) {
@@ -57,6 +62,14 @@ Result<int> ScriptedKernel::openat(int dirfd, const char* path, int flags, mode_
   }
   if (direct_open_error != 0) return Err(direct_open_error, "openat");
   return ForwardingKernel::openat(dirfd, path, flags, mode);
+}
+
+Result<int> ScriptedKernel::OpenReadAhead() {
+  if (!read_ahead_kib) return Err(ENOENT, "openat");
+  auto fd = ForwardingKernel::memfd_create("read_ahead_kb", MFD_CLOEXEC);
+  const std::string text = std::to_string(*read_ahead_kib) + "\n";
+  if (fd) CHECK(::pwrite(*fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  return fd;
 }
 
 Status ScriptedKernel::statx(int dirfd, const char* path, int flags, unsigned mask,
@@ -73,6 +86,24 @@ Status ScriptedKernel::statx(int dirfd, const char* path, int flags, unsigned ma
 Status ScriptedKernel::fallocate(int fd, int mode, off_t offset, off_t len) {
   if (fallocate_error != 0) return Err(fallocate_error, "fallocate");
   return ForwardingKernel::fallocate(fd, mode, offset, len);
+}
+
+Status ScriptedKernel::cachestat(int fd, const CachestatRange& range, Cachestat* out) {
+  if (!cached) return ForwardingKernel::cachestat(fd, range, out);
+  *out = {};
+  for (uint64_t at = AlignDown(range.off, 4096); at < range.off + range.len; at += 4096) {
+    if (cached(at)) ++out->nr_cache;
+  }
+  return {};
+}
+
+Result<size_t> ScriptedKernel::preadv2(int fd, const iovec* iov, int iovcnt, off_t offset,
+                                       int flags) {
+  if (cached && (flags & RWF_NOWAIT) != 0 &&
+      !cached(AlignDown(static_cast<uint64_t>(offset), 4096))) {
+    return Err(EAGAIN, "preadv2");
+  }
+  return ForwardingKernel::preadv2(fd, iov, iovcnt, offset, cached ? 0 : flags);
 }
 
 timespec ScriptedKernel::clock_gettime(clockid_t clock) {

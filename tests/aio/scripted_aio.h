@@ -42,6 +42,11 @@ class ScriptedKernel final : public ForwardingKernel {
   unsigned direct_open_eintrs = 0;   // so many fail with EINTR first
   std::optional<unsigned> dioalign;  // what statx says of direct I/O; none: the real answer
   int fallocate_error = 0;
+  // Whether the page at an offset is in the page cache, as cachestat and preadv2 tell it of every
+  // file; none: the real answer.
+  std::function<bool(uint64_t)> cached;
+  // What sysfs says of every device; none: nothing, as in a container without /sys.
+  std::optional<unsigned> read_ahead_kib;
 
   std::deque<InFlight> in_flight;  // taken and not completed, oldest first
   std::vector<size_t> batches;     // how many iocbs each io_submit was called with
@@ -56,8 +61,13 @@ class ScriptedKernel final : public ForwardingKernel {
   Result<int> openat(int dirfd, const char* path, int flags, mode_t mode) override;
   Status statx(int dirfd, const char* path, int flags, unsigned mask, struct statx* out) override;
   Status fallocate(int fd, int mode, off_t offset, off_t len) override;
+  Status cachestat(int fd, const CachestatRange& range, Cachestat* out) override;
+  Result<size_t> preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) override;
   timespec clock_gettime(clockid_t clock) override;
   Result<ThreadId> thread_create(const char* name, std::function<void()> body) override;
+
+ private:
+  Result<int> OpenReadAhead();
 };
 
 class ScriptedCoordination final : public Coordination {
