@@ -11,7 +11,7 @@ import pytest
 import gauges
 import servers
 from cache import make_cold
-from client import ClosedEarly, Connection, fetch, fetch_checked
+from client import Connection, fetch, fetch_checked
 from data import Checker
 from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
 from swarm import Download, Swarm
@@ -209,17 +209,20 @@ def test_one_iocb_and_two_chunks_are_enough(pollux, files, backend):
 
 
 @pytest.mark.quick
-def test_no_memory_for_more_threads(pollux, own_files, files):
-    """RLIMIT_NPROC counts per user: nobody has none of its own here, and may have one thread."""
+def test_without_a_single_thread_every_byte_is_served(pollux, own_files):
+    """RLIMIT_NPROC 0 of a user who is not root: neither the helper nor a worker can be made. What
+    stood in line for the helper is answered all the same, though a batch that fails gives its slot
+    back without any completion: six cold files and one iocb."""
     if os.geteuid() != 0 or servers.sanitizer():
         pytest.skip("needs root for --user, and a program without a sanitizer's own threads")
-    file = files.get(65537)
-    make_cold(file.path)
-    server = pollux(files.root, user="nobody", coordination="masked",
-                    backend="linux-aio-sendfile", limits={resource.RLIMIT_NPROC: (1, 1)})
-    try:
-        fetch_checked(server.port, file)
-    except (ClosedEarly, AssertionError) as error:
-        assert "503" in str(error) or isinstance(error, ClosedEarly)
-    assert fetch(server.port, "/missing").status in (404, 503)
-    assert server.alive()
+    several = [own_files.new(5 * MIB + 1) for _ in range(6)]
+    make_cold(*(file.path for file in several))
+    server = pollux(own_files.root, user="nobody", coordination="masked",
+                    backend="linux-aio-sendfile", aio_depth=1,
+                    limits={resource.RLIMIT_NPROC: (0, 0)})
+    with Swarm([Download(server.port, file) for file in several]) as swarm:
+        swarm.run()
+    metrics = gauges.wait_idle(server)
+    assert metrics.value("pollux_reads_submitted_total") == 0
+    assert metrics.value("pollux_worker_inline_runs_total") > 0
+    assert fetch(server.port, "/missing").status == 404
