@@ -2,13 +2,18 @@
 what a page looks like, what it complains about, where its links lead."""
 
 import base64
+import contextlib
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
+
+from servers import scratch_folder
+from warden import warden
 
 TIMEOUT_S = 60.0
 PROGRAM = shutil.which("chromium-headless-shell")
@@ -23,7 +28,8 @@ class Browser:
     scripts, network, security policy."""
 
     def __init__(self):
-        self._profile = tempfile.mkdtemp(prefix="pollux-browser-")
+        self._profile = tempfile.mkdtemp(prefix="browser-", dir=scratch_folder())
+        warden.guard_folder(self._profile)
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
 
@@ -37,7 +43,8 @@ class Browser:
              "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
              f"--user-data-dir={self._profile}"],
             preexec_fn=descriptors, close_fds=False, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        warden.guard_group(self._process.pid)
         os.close(to_browser)
         os.close(from_browser)
         self._buffer = b""
@@ -55,11 +62,21 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        os.close(self._write)
-        os.close(self._read)
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self._profile, ignore_errors=True)
+        self._session = None
+        try:
+            self.call("Browser.close")
+            self._process.wait(TIMEOUT_S)
+        finally:
+            os.close(self._write)
+            os.close(self._read)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            warden.forget_group(self._process.pid)
+            # What dies now may still write.
+            while os.path.exists(self._profile):
+                shutil.rmtree(self._profile, ignore_errors=True)
+            warden.forget_folder(self._profile)
 
     def _message(self, deadline):
         while b"\0" not in self._buffer:

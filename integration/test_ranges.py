@@ -4,6 +4,8 @@ asks for too much gets."""
 import os
 import re
 
+import hypothesis
+import hypothesis.strategies
 import pytest
 
 from client import Connection, fetch, request
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.quick
 SIZE = 1_000_003
 
 
-def parts(answer):
+def parts(answer, file_size):
     """[(first, last, bytes)] of a multipart answer, its framing checked to the last byte."""
     boundary = re.fullmatch(r"multipart/byteranges; boundary=([0-9a-f]+)",
                             answer.head["content-type"])[1].encode()
@@ -32,7 +34,7 @@ def parts(answer):
         assert fields.keys() == {b"Content-Type", b"Content-Range"}
         first, last, size = map(int, re.fullmatch(rb"bytes (\d+)-(\d+)/(\d+)",
                                                   fields[b"Content-Range"]).groups())
-        assert size == SIZE
+        assert size == file_size
         found.append((first, last, body[:last - first + 1]))
         body = body[last - first + 1:]
 
@@ -40,7 +42,7 @@ def parts(answer):
 def check_parts(answer, file, expected):
     assert answer.status == 206 and "content-range" not in answer.head.fields
     assert answer.head.length == len(answer.body)
-    found = parts(answer)
+    found = parts(answer, file.size)
     assert [part[:2] for part in found] == expected
     for first, _, data in found:
         file.check(data, first)
@@ -96,6 +98,67 @@ def test_max_ranges(pollux, file, files, count, status):
     server = pollux(files.root, max_ranges=3)
     value = "bytes=" + ",".join(f"{n * 10}-{n * 10}" for n in range(count))
     assert fetch(server.port, "/" + file.name, range=value).status == status
+
+
+def expected_parts(specs, size):
+    """The slow, obvious way: which bytes each spec names, and the runs of bytes that are named. None
+    for the whole file, [] for 416."""
+    owners, total = [None] * size, 0
+    for number, (first, last) in enumerate(specs):
+        if first is not None and last is not None and last < first:
+            return None
+        named = (range(max(0, size - last), size) if first is None
+                 else range(first, min(size, size if last is None else last + 1)))
+        total += len(named)
+        for byte in named:
+            owners[byte] = number if owners[byte] is None else owners[byte]
+    if total > size:
+        return None
+    runs = []
+    for byte, owner in enumerate(owners):
+        if owner is None:
+            continue
+        if runs and runs[-1][2] == byte - 1:
+            runs[-1] = (min(runs[-1][0], owner), runs[-1][1], byte)
+        else:
+            runs.append((owner, byte, byte))
+    return [(first, last) for _, first, last in sorted(runs)]
+
+
+NUMBER = hypothesis.strategies.integers(0, 70)
+SPEC = hypothesis.strategies.one_of(
+    hypothesis.strategies.tuples(NUMBER, NUMBER),
+    hypothesis.strategies.tuples(NUMBER, hypothesis.strategies.none()),
+    hypothesis.strategies.tuples(hypothesis.strategies.none(), NUMBER))
+
+
+def test_generated_ranges_are_what_they_name(pollux, files):
+    size = 60
+    file = files.get(size)
+    server = pollux(files.root)
+    with Connection(server.port) as connection:
+
+        @hypothesis.settings(max_examples=300, deadline=None, derandomize=True, database=None)
+        @hypothesis.given(hypothesis.strategies.lists(SPEC, min_size=1, max_size=6))
+        def check(specs):
+            text = ",".join(f"{'' if first is None else first}-{'' if last is None else last}"
+                            for first, last in specs)
+            connection.ask("/" + file.name, range="bytes=" + text)
+            answer, expected = connection.read_answer(), expected_parts(specs, size)
+            if expected is None:
+                assert answer.status == 200
+                file.check(answer.body)
+            elif not expected:
+                assert answer.status == 416
+            elif len(expected) == 1:
+                (first, last), = expected
+                assert answer.head["content-range"] == f"bytes {first}-{last}/{size}"
+                assert len(answer.body) == last - first + 1
+                file.check(answer.body, first)
+            else:
+                check_parts(answer, file, expected)
+
+        check()
 
 
 def test_parts_in_the_middle_of_a_pipeline(server, file):
