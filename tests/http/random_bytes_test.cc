@@ -3,19 +3,23 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "core/http/accept.h"
 #include "core/http/authority.h"
 #include "core/http/body.h"
 #include "core/http/date.h"
+#include "core/http/listing.h"
 #include "core/http/mime.h"
 #include "core/http/preconditions.h"
 #include "core/http/range.h"
 #include "core/http/request.h"
 #include "core/http/response.h"
 #include "core/http/target.h"
+#include "core/http/utf8.h"
 
 namespace pollux::http {
 namespace {
@@ -200,6 +204,51 @@ TEST(RandomBytesTest, ValuesAreReadWithoutHarm) {
     IsHostAndPort(text);
     MimeTypes(text).TypeOf(text);
     EscapeHtml(text);
+  }
+}
+
+TEST(RandomBytesTest, AcceptWeighsFromNothingToAll) {
+  Generator generator(5);
+  const std::vector<std::string> pieces = {"text/html", "application/json",
+                                           "*/*",       "text/*",
+                                           ";",         "q=",
+                                           "0.5",       "1",
+                                           ",",         " ",
+                                           "\"",        "\\",
+                                           "x=y",       "\t"};
+  for (int round = 0; round < kRounds; ++round) {
+    const int weight = AcceptWeight(generator.Pieces(pieces, 12) + generator.Bytes(2), "text/html");
+    ASSERT_GE(weight, 0);
+    ASSERT_LE(weight, 1000);
+  }
+}
+
+// tr, three td, a, bdi, time: each begins and ends.
+constexpr int kTagsOfAnEntry = 14;
+
+// Whatever the names are, JSON is JSON, and no byte of a name stands unescaped in HTML.
+TEST(RandomBytesTest, ListingsOfAnyNamesAreWellFormed) {
+  Generator generator(6);
+  for (int round = 0; round < kRounds / 10; ++round) {
+    std::string json, html;
+    const auto json_writer = MakeJsonListing();
+    const auto html_writer = MakeHtmlListing();
+    json_writer->Begin("/" + generator.Bytes(9) + "/", true, json);
+    html_writer->Begin("/", true, html);
+    const auto empty_page = std::count(html.begin(), html.end(), '<');
+    for (int i = 0; i < 5; ++i) {
+      const std::string name = generator.Bytes(20);
+      json_writer->Add({name, i % 2 == 0, 1, 0}, json);
+      html_writer->Add({name, false, 1, 0}, html);
+    }
+    json_writer->End(json);
+    ASSERT_EQ(nlohmann::json::parse(json)["entries"].size(), 5u);
+    ASSERT_EQ(std::count(html.begin(), html.end(), '<') - empty_page, 5 * kTagsOfAnEntry) << html;
+    for (std::string_view rest = html; !rest.empty();) {
+      const size_t length = Utf8SequenceLength(rest);
+      ASSERT_GT(length, 0u);
+      rest.remove_prefix(length);
+    }
   }
 }
 
