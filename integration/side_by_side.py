@@ -19,9 +19,9 @@ MIB = 1 << 20
 PAIRS = 40
 ROUND_CPU_S = 0.012  # about: long enough for a cold cache at its start to matter little
 
-# A server that is its own bottleneck keeps 0.9 of its rate as long as a byte, or a request, costs it
-# at most 1/0.9 of the CPU. CPU time does not show a server that waits, for memory that the crowd
-# holds: that is a matter of times, not of tenths.
+# A server that is its own bottleneck keeps 0.9 of its rate as long as a byte, or a request, costs
+# it at most 1/0.9 of the CPU. CPU time does not show a server that waits, for memory that the
+# crowd holds: that is a matter of times, not of tenths.
 CPU_MOST = 1 / 0.9
 SECONDS_MOST = 1.5
 
@@ -69,10 +69,10 @@ def one_processor(*servers):
 
 
 def downloads(several):
-    """Work: all of these files at once, as fast as the server gives them. MSG_TRUNC throws the bytes
-    away in the kernel (tcp(7)): the client costs next to nothing, and other tests look at bytes. The
-    fixed receive buffer keeps the kernel from tuning it, which on a loopback this fast loses
-    segments and waits for their retransmission."""
+    """Work: all of these files at once, as fast as the server gives them. MSG_TRUNC throws the
+    bytes away in the kernel (tcp(7)): the client costs next to nothing, and other tests look at
+    bytes. The fixed receive buffer keeps the kernel from tuning it, which on a loopback this fast
+    loses segments and waits for their retransmission."""
 
     def work(server):
         begun = [Connection(server.port, receive_buffer=4 * MIB) for _ in several]

@@ -111,7 +111,7 @@ ODD = [b'"', b"\\", b'\\" 200 1 "-" "-"', b"\\x22", b"\xff\xfe", b"\xc3\xa4", b"
        b'" 200 5 "-" "-"\\n127.0.0.1 - - [', b"%0d%0a%22", b"\x80" * 300]
 
 
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("odd", ODD, ids=[repr(odd[:12])[2:-1] for odd in ODD])
 def test_no_byte_can_forge_a_line(pollux, files, log, odd):
     """What is logged is, unescaped, what was sent: whichever field the odd bytes are in, and
     whether or not the server took them."""
@@ -209,11 +209,14 @@ class SmallDisk:
     def __init__(self, pollux, files, own_files):
         self._mount = os.path.join(own_files.root, "mount")
         os.mkdir(self._mount)
-        self.server = pollux(files.root, access_log=self._mount + "/log", wrapper=in_mount_namespace(
-            f"mount -t tmpfs -o size=64k none {self._mount}"))
+        small = in_mount_namespace(f"mount -t tmpfs -o size=64k none {self._mount}")
+        self.server = pollux(files.root, access_log=self._mount + "/log", wrapper=small)
         # The mount is the server's alone: seen through it.
         self.folder = f"/proc/{self.server.process.pid}/root{self._mount}"
         self.path = self.folder + "/log"
+
+    def wait_full(self):
+        gauges.wait_until(self.server, lambda _: "ENOSPC" in self.server.stderr(), "it is told")
 
     def grow(self):
         subprocess.run(["nsenter", "--target", str(self.server.process.pid), "--mount",
@@ -236,7 +239,7 @@ def test_a_full_disk_keeps_lines_until_there_is_room(pollux, files, own_files):
     disk = SmallDisk(pollux, files, own_files)
     names = [str(number) for number in range(500)]
     ask_many(disk.server.port, names, agent="a" * 500)
-    gauges.wait_until(disk.server, lambda _: "ENOSPC" in disk.server.stderr(), "the full disk is told")
+    disk.wait_full()
     disk.grow()
     assert disk.wait_for(names[-1]) == names
     told = [line for line in disk.server.stderr().splitlines() if "ENOSPC" in line]
@@ -264,7 +267,7 @@ def test_reopening_while_the_disk_is_full_splits_no_line(pollux, files, own_file
     disk = SmallDisk(pollux, files, own_files)
     names = [str(number) for number in range(300)]
     ask_many(disk.server.port, names, agent="a" * 500)
-    gauges.wait_until(disk.server, lambda _: "ENOSPC" in disk.server.stderr(), "the full disk is told")
+    disk.wait_full()
     os.rename(disk.path, disk.path + ".old")
     disk.server.signal(signal.SIGHUP)
     deadline = time.monotonic() + 10
