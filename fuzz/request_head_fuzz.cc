@@ -66,6 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(request.query == split.request.query);
   CHECK(request.host == split.request.host);
   CHECK(request.range == split.request.range);
+  CHECK(request.accept == split.request.accept);
   CHECK(request.content_length == split.request.content_length);
   CHECK(request.keep_alive == split.request.keep_alive);
 

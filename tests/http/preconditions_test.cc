@@ -182,6 +182,31 @@ TEST(PreconditionsTest, OptionsHasNone) {
   EXPECT_EQ(Evaluate(request).kind, Kind::kProceed);
 }
 
+// A folder's listing: it exists, and that is all that can be said of it.
+TEST(PreconditionsTest, WhatHasNeitherTagNorDateIsOnlyMatchedByTheAsterisk) {
+  const Validators none;
+  Request request = Get();
+  request.if_modified_since = kLater;
+  EXPECT_EQ(EvaluatePreconditions(request, none, kNow).kind, Kind::kProceed);
+  request = Get();
+  request.if_unmodified_since = kEarlier;
+  EXPECT_EQ(EvaluatePreconditions(request, none, kNow).kind, Kind::kProceed);
+  for (const auto& [value, matches] : {std::pair{"*", true}, {"\"\"", false}, {kEtag, false}}) {
+    request = Get();
+    request.if_match = value;
+    EXPECT_EQ(EvaluatePreconditions(request, none, kNow).kind,
+              matches ? Kind::kProceed : Kind::kFailed);
+    request = Get();
+    request.if_none_match = value;
+    EXPECT_EQ(EvaluatePreconditions(request, none, kNow).kind,
+              matches ? Kind::kNotModified : Kind::kProceed);
+  }
+  request = Get();
+  request.range = "bytes=0-1";
+  request.if_range = kEarlier;
+  EXPECT_FALSE(EvaluatePreconditions(request, none, kNow).range_applies);
+}
+
 TEST(PreconditionsTest, RangeIsForGetOnly) {
   Request request = Get();
   request.range = "bytes=0-1";
