@@ -1,10 +1,10 @@
 #include "core/aio/chunk.h"
 
-#include "core/aio/chunk_memory.h"
-#include "core/base/check.h"
-
 #include <algorithm>
 #include <cerrno>
+
+#include "core/aio/chunk_memory.h"
+#include "core/base/check.h"
 
 namespace pollux {
 

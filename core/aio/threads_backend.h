@@ -14,7 +14,7 @@ namespace pollux {
 
 // What one job sends at most. Handing a job over and back costs some 20 µs of CPU, sending a MiB
 // some hundreds: the hand-over stays small beside it. More would hold a worker longer on a cold
-// disk (2 MiB: 35 ms at 58 MB/s) than those that queue behind it should wait.
+// disk (2 MiB: 35 ms at 58 MB/s) than other downloads that wait for one should.
 inline constexpr uint64_t kThreadsJobBytesMax = 2_MiB;
 
 // `kernel`, `workers` and `stats` must outlive the backend and its transfers.

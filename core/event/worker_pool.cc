@@ -33,8 +33,8 @@ void WorkerPool::Run(std::unique_ptr<WorkerJob> job, JobLength length) {
     const std::lock_guard<Mutex> lock(*mutex_);
     lane.queue.push_back(std::move(job));
     wanted = WorkersWanted();
-    work_->signal();
   }
+  work_->signal();  // outside, or whoever wakes up would meet the mutex held
   while (threads_.size() < wanted && StartThread()) {
   }
   if (threads_.empty()) RunInline(lane);
@@ -58,9 +58,6 @@ bool WorkerPool::StartThread() {
   // next job tries again.
   if (!id) return false;
   threads_.emplace_back(kernel_, *id);
-  const std::lock_guard<Mutex> lock(*mutex_);
-  workers_ = threads_.size();
-  work_->signal();  // another long job may start now
   return true;
 }
 
@@ -75,8 +72,8 @@ void WorkerPool::RunInline(Lane& lane) {
   loop_.Post(inline_done_);
 }
 
-// Where the next job to start is; null if none may. What makes a long one startable (a long one's
-// end, a new worker) comes with a worker that looks here again, or with a signal.
+// Where the next job to start is; null if none may. What makes a long one startable, the end of
+// another or a new worker, comes with a worker that looks here next.
 WorkerPool::Lane* WorkerPool::NextLane() {
   if (!short_.queue.empty()) return &short_;
   const size_t long_max = std::max<size_t>(workers_, 2) - 1;
@@ -84,6 +81,10 @@ WorkerPool::Lane* WorkerPool::NextLane() {
 }
 
 void WorkerPool::WorkerMain() {
+  {
+    const std::lock_guard<Mutex> lock(*mutex_);
+    ++workers_;
+  }
   for (;;) {
     Lane* lane = nullptr;
     std::unique_ptr<WorkerJob> job;

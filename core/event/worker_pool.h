@@ -95,7 +95,7 @@ class WorkerPool final : public WakeSource {
   std::unique_ptr<CondVar> work_;
   Lane short_;
   Lane long_;
-  size_t workers_ = 0;                            // threads_.size()
+  size_t workers_ = 0;                            // threads that have begun
   std::vector<std::unique_ptr<WorkerJob>> done_;  // in the order of completion
   bool stop_ = false;
 };
