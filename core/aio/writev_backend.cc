@@ -1,40 +1,12 @@
 #include "core/aio/writev_backend.h"
 
-#include <algorithm>
-#include <span>
 #include <utility>
 #include <vector>
 
-#include "core/aio/send_step.h"
+#include "core/aio/loop_transfer.h"
 
 namespace pollux {
 namespace {
-
-class WritevTransfer final : public Transfer {
- public:
-  WritevTransfer(Kernel& kernel, AioStats& stats, std::span<char> buffer, TransferRequest request)
-      : kernel_(kernel), stats_(stats), buffer_(buffer), request_(std::move(request)) {}
-
-  Result<Outcome> Pump(uint64_t bytes_max) override {
-    const uint64_t count = std::min(request_.length - sent_, bytes_max);
-    const SendStep step = CopyStep(kernel_, request_.socket->get(), request_.file->fd.get(),
-                                   request_.offset + sent_, count, buffer_);
-    sent_ += step.bytes;
-    stats_.bytes_sent += step.bytes;
-    if (step.end == SendStep::End::kFailed) return Err(step.error);
-    if (sent_ == request_.length) return Outcome::kDone;
-    return step.end == SendStep::End::kSocketFull ? Outcome::kSocketFull : Outcome::kYield;
-  }
-
-  uint64_t sent() const override { return sent_; }
-
- private:
-  Kernel& kernel_;
-  AioStats& stats_;
-  const std::span<char> buffer_;  // the backend's; holds nothing between two Pumps
-  const TransferRequest request_;
-  uint64_t sent_ = 0;
-};
 
 class WritevBackend final : public Backend {
  public:
@@ -42,13 +14,16 @@ class WritevBackend final : public Backend {
       : kernel_(kernel), stats_(stats), buffer_(kWritevBufferBytes) {}
 
   std::unique_ptr<Transfer> Start(TransferRequest request) override {
-    return std::make_unique<WritevTransfer>(kernel_, stats_, buffer_, std::move(request));
+    return MakeLoopTransfer(std::move(request), stats_,
+                            [this](int socket, int file, uint64_t offset, uint64_t count) {
+                              return CopyStep(kernel_, socket, file, offset, count, buffer_);
+                            });
   }
 
  private:
   Kernel& kernel_;
   AioStats& stats_;
-  std::vector<char> buffer_;
+  std::vector<char> buffer_;  // holds nothing between two Pumps
 };
 
 }  // namespace
