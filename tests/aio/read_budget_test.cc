@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <initializer_list>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "tests/aio/read_engine_fixture.h"
@@ -20,6 +22,22 @@ class ReadBudgetTest : public ReadEngineTest {
     reads_ = OpenFileOf(8 * kChunk);
   }
   std::unique_ptr<TestReader> MakeReader() { return ReadEngineTest::MakeReader(reads_); }
+  // One that holds these chunks, read.
+  std::unique_ptr<TestReader> ReaderOf(std::initializer_list<uint64_t> chunks) {
+    auto reader = MakeReader();
+    for (const uint64_t chunk : chunks) EXPECT_EQ(reader->AskChunk(chunk), 0);
+    CompleteReads();
+    return reader;
+  }
+
+  // One that has asked for chunk 0, and one that stands in line for chunk 1.
+  std::pair<std::unique_ptr<TestReader>, std::unique_ptr<TestReader>> HolderAndWaiting() {
+    auto holder = MakeReader();
+    holder->WantChunk(0);
+    auto waiting = MakeReader();
+    waiting->WantChunk(1);
+    return {std::move(holder), std::move(waiting)};
+  }
 
   std::shared_ptr<FileReads> reads_;
 };
@@ -48,10 +66,7 @@ TEST_F(ReadBudgetTest, OneChunkServesManyReadersInTheOrderInWhichTheyAsked) {
 
 TEST_F(ReadBudgetTest, ANewcomerDoesNotPassTheLine) {
   Begin(1);
-  auto holder = MakeReader();
-  holder->WantChunk(0);
-  auto waiting = MakeReader();
-  waiting->WantChunk(1);
+  auto [holder, waiting] = HolderAndWaiting();
   CompleteReads();
   holder->Release();  // memory is free, and the one in line has not been served yet
   auto newcomer = MakeReader();
@@ -83,10 +98,7 @@ TEST_F(ReadBudgetTest, NeitherDoesOneThatAsksFromInsideAnothersTurn) {
 
 TEST_F(ReadBudgetTest, WhatIsReadAlreadyNeedsNoMemoryAndNoTurn) {
   Begin(1);
-  auto holder = MakeReader();
-  holder->WantChunk(0);
-  auto waiting = MakeReader();
-  waiting->WantChunk(1);
+  auto [holder, waiting] = HolderAndWaiting();
   auto sharer = MakeReader();
   EXPECT_EQ(sharer->AskChunk(0), 0);
 }
@@ -108,10 +120,7 @@ TEST_F(ReadBudgetTest, AReaderThatEndsLeavesTheLine) {
 
 TEST_F(ReadBudgetTest, WhenAllMemoryIsLostThoseInLineAreToldSo) {
   Begin(1, 8, true);
-  auto holder = MakeReader();
-  holder->WantChunk(0);
-  auto waiting = MakeReader();
-  waiting->WantChunk(1);
+  auto [holder, waiting] = HolderAndWaiting();
   CompleteReads();
   engine_->MarkSending(*holder->held[0]);
   aio_.kernel().fallocate_error = EOPNOTSUPP;  // a --shm-dir that cannot punch
@@ -127,9 +136,7 @@ TEST_F(ReadBudgetTest, WhenAllMemoryIsLostThoseInLineAreToldSo) {
 
 TEST_F(ReadBudgetTest, AfterTheGraceABlockedReaderKeepsOneChunk) {
   Begin(8);
-  auto blocked = MakeReader();
-  for (uint64_t i = 0; i < 4; ++i) ASSERT_EQ(blocked->AskChunk(i), 0);
-  CompleteReads();
+  auto blocked = ReaderOf({0, 1, 2, 3});
   engine_->SetBlocked(*blocked);
   aio_.Pass(ReadEngine::kBlockedGrace - std::chrono::milliseconds(10));
   EXPECT_EQ(blocked->held.size(), 4u);
@@ -141,9 +148,7 @@ TEST_F(ReadBudgetTest, AfterTheGraceABlockedReaderKeepsOneChunk) {
 
 TEST_F(ReadBudgetTest, AReaderThatMovesInTimeKeepsEverything) {
   Begin(8);
-  auto reader = MakeReader();
-  for (uint64_t i = 0; i < 4; ++i) ASSERT_EQ(reader->AskChunk(i), 0);
-  CompleteReads();
+  auto reader = ReaderOf({0, 1, 2, 3});
   for (int i = 0; i < 5; ++i) {
     engine_->SetBlocked(*reader);
     aio_.Pass(ReadEngine::kBlockedGrace - std::chrono::milliseconds(10));
@@ -189,10 +194,7 @@ TEST_F(ReadBudgetTest, UnderPressureTheLongestBlockedGivesWayFirst) {
 
 TEST_F(ReadBudgetTest, ReadAheadTakesFromThoseBlockedForLongOnly) {
   Begin(2);
-  auto blocked = MakeReader();
-  ASSERT_EQ(blocked->AskChunk(0), 0);
-  ASSERT_EQ(blocked->AskChunk(1), 0);
-  CompleteReads();
+  auto blocked = ReaderOf({0, 1});
   engine_->SetBlocked(*blocked);
   auto ahead = MakeReader();
   EXPECT_EQ(ahead->AskChunk(2, Need::kAhead), ENOBUFS);
@@ -205,9 +207,7 @@ TEST_F(ReadBudgetTest, ReadAheadTakesFromThoseBlockedForLongOnly) {
 
 TEST_F(ReadBudgetTest, NobodyLosesItsOwnChunkToItsOwnRequest) {
   Begin(1);
-  auto reader = MakeReader();
-  ASSERT_EQ(reader->AskChunk(0), 0);
-  CompleteReads();
+  auto reader = ReaderOf({0});
   engine_->SetBlocked(*reader);
   EXPECT_EQ(reader->AskChunk(1, Need::kNow), ENOBUFS);
   aio_.Pass(ReadEngine::kBlockedGrace + std::chrono::milliseconds(5));
@@ -219,10 +219,7 @@ TEST_F(ReadBudgetTest, NobodyLosesItsOwnChunkToItsOwnRequest) {
 
 TEST_F(ReadBudgetTest, ThoseInLineAreServedWhenSomebodyBlocks) {
   Begin(1);
-  auto holder = MakeReader();
-  holder->WantChunk(0);
-  auto waiting = MakeReader();
-  waiting->WantChunk(1);
+  auto [holder, waiting] = HolderAndWaiting();
   CompleteReads();
   EXPECT_EQ(waiting->held.size(), 0u);
   engine_->SetBlocked(*holder);

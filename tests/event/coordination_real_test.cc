@@ -24,20 +24,21 @@ void Spin(unsigned long turns) {
 
 using Parameters = std::tuple<CoordinationKind, const char*>;
 
+const auto kSoundWays =
+    ::testing::Combine(::testing::Values(CoordinationKind::kMasked, CoordinationKind::kEventfd),
+                       ::testing::Values("poll", "epoll"));
+
+std::string NameOf(const ::testing::TestParamInfo<Parameters>& way) {
+  return std::string(ToString(std::get<0>(way.param))) + "_" + std::get<1>(way.param);
+}
+
 class SoundCoordinationTest : public ::testing::TestWithParam<Parameters> {
  protected:
   LinuxKernel kernel_;
   RealLoop real_{kernel_, std::get<0>(GetParam()), std::get<1>(GetParam())};
 };
 
-INSTANTIATE_TEST_SUITE_P(All, SoundCoordinationTest,
-                         ::testing::Combine(::testing::Values(CoordinationKind::kMasked,
-                                                              CoordinationKind::kEventfd),
-                                            ::testing::Values("poll", "epoll")),
-                         [](const auto& combination) {
-                           return std::string(ToString(std::get<0>(combination.param))) + "_" +
-                                  std::get<1>(combination.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(All, SoundCoordinationTest, kSoundWays, NameOf);
 
 TEST_P(SoundCoordinationTest, CompletionBeforeTheSleepEndsIt) {
   TestRead read;
@@ -199,14 +200,7 @@ class HeldCoordinationTest : public ::testing::TestWithParam<Parameters> {
   RealLoop real_{kernel_, std::get<0>(GetParam()), std::get<1>(GetParam())};
 };
 
-INSTANTIATE_TEST_SUITE_P(Sound, HeldCoordinationTest,
-                         ::testing::Combine(::testing::Values(CoordinationKind::kMasked,
-                                                              CoordinationKind::kEventfd),
-                                            ::testing::Values("poll", "epoll")),
-                         [](const auto& combination) {
-                           return std::string(ToString(std::get<0>(combination.param))) + "_" +
-                                  std::get<1>(combination.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(Sound, HeldCoordinationTest, kSoundWays, NameOf);
 
 TEST_P(HeldCoordinationTest, CompletionBetweenTheCheckAndTheSleepIsNeverLost) {
   TestRead read;

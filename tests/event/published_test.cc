@@ -61,6 +61,21 @@ class PublishedCoordinationTest : public HelperFixture {
     }
   }
 
+  // With one read out.
+  void StartAndAwaitHelper() {
+    Start();
+    EXPECT_TRUE(BeforeSubmit(1));
+    AwaitHelper(1);
+  }
+
+  // The helper, in its first sleep, takes this completion, kicks, and waits for more to do.
+  void CompleteAndAwaitPark(unsigned long result) {
+    const int parks = ParksBeforeSleep(1);
+    ring_.Complete({result});
+    loop_kicks_.Await(1);
+    parks_.Await(parks + 1);
+  }
+
   pid_t main_tid_ = 0;
   std::function<void()> on_own_kick_;
   Counter own_kicks_;   // sent by the main thread
@@ -123,9 +138,7 @@ TEST_F(PublishedCoordinationTest, HelperKillsTheProcessAfterABatch) {
 }
 
 TEST_F(PublishedCoordinationTest, KickToOneself_LoopKillsItsProcessAndWaitsForTheHelper) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  AwaitHelper(1);
+  StartAndAwaitHelper();
   // The kick does nothing to the helper; only this completion, which comes after it, ends its sleep
   // and with it the loop's wait for the mutex.
   on_own_kick_ = [this] { ring_.Complete({5}); };
@@ -136,13 +149,8 @@ TEST_F(PublishedCoordinationTest, KickToOneself_LoopKillsItsProcessAndWaitsForTh
 }
 
 TEST_F(PublishedCoordinationTest, NoKickIsSentToAHelperThatIsNotAsleep) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  AwaitHelper(1);
-  const int parks = ParksBeforeSleep(1);
-  ring_.Complete({5});
-  loop_kicks_.Await(1);
-  parks_.Await(parks + 1);
+  StartAndAwaitHelper();
+  CompleteAndAwaitPark(5);
   EXPECT_TRUE(Wait(milliseconds(1)));
   EXPECT_THAT(Collect(), ElementsAre(5));
   EXPECT_EQ(own_kicks_.count(), 0);
@@ -153,9 +161,7 @@ TEST_F(PublishedCoordinationTest, AnySignal_InterruptionIsTakenForTheHelpersKick
   before_lock_ = [&] {
     if (linux_.gettid() == main_tid_) loop_locks.Add();
   };
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  AwaitHelper(1);
+  StartAndAwaitHelper();
   handler_.wait_error = EINTR;  // an operator's SIGUSR1; the helper sleeps
   EXPECT_FALSE(Wait(milliseconds(1)));
   // The loop believes that the helper is done: it takes the mutex without a kick of its own, and
@@ -221,10 +227,7 @@ TEST_F(PublishedCoordinationTest, NoThreadToBeHadIsToldAndNothingIsPending) {
   ::testing::Mock::VerifyAndClearExpectations(&kernel_);
   EXPECT_TRUE(BeforeSubmit(1));
   AwaitHelper(1);
-  const int parks = ParksBeforeSleep(1);
-  ring_.Complete({1});
-  loop_kicks_.Await(1);
-  parks_.Await(parks + 1);
+  CompleteAndAwaitPark(1);
   EXPECT_EQ(ring_.sleeps(), 1);
 }
 
@@ -233,10 +236,7 @@ TEST_F(PublishedCoordinationTest, FailedSubmitLeavesNothingPending) {
   EXPECT_TRUE(BeforeSubmit(2));
   coordination_->SubmitFailed(1);
   AwaitHelper(1);
-  const int parks = ParksBeforeSleep(1);
-  ring_.Complete({1});
-  loop_kicks_.Await(1);
-  parks_.Await(parks + 1);
+  CompleteAndAwaitPark(1);
   EXPECT_EQ(ring_.sleeps(), 1);
 }
 
@@ -260,20 +260,14 @@ TEST_F(PublishedCoordinationTest, SignalsThatAreCountedAreLeftToTheMainThread) {
 }
 
 TEST_F(PublishedCoordinationTest, StopIsHeardByAParkedHelper) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  AwaitHelper(1);
-  const int parks = ParksBeforeSleep(1);
-  ring_.Complete({1});
-  parks_.Await(parks + 1);
+  StartAndAwaitHelper();
+  CompleteAndAwaitPark(1);
   coordination_->Stop();
   EXPECT_THAT(Collect(), ElementsAre(1));
 }
 
 TEST_F(PublishedCoordinationTest, HelperThatCannotReapEndsAndTheNextWaitTells) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  AwaitHelper(1);
+  StartAndAwaitHelper();
   ring_.Fail(EINTR);  // slept again
   ring_.Fail(EINVAL);
   while (Wait(milliseconds(1))) {  // the wait is scripted: it returns at once
@@ -290,13 +284,8 @@ TEST_F(PublishedCoordinationTest, ErrorOfTheWaitIsReturned) {
 }
 
 TEST_F(PublishedCoordinationTest, LostWakeUp_ShowsAsATimeoutRescue) {
-  Start();
-  EXPECT_TRUE(BeforeSubmit(1));
-  AwaitHelper(1);
-  const int parks = ParksBeforeSleep(1);
-  ring_.Complete({1});
-  loop_kicks_.Await(1);
-  parks_.Await(parks + 1);
+  StartAndAwaitHelper();
+  CompleteAndAwaitPark(1);
   EXPECT_TRUE(Wait(std::nullopt));  // returns 0 after its second: the kick came before it
   Pass(seconds(1));
   EXPECT_THAT(Collect(), ElementsAre(1));
