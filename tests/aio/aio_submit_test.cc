@@ -51,7 +51,9 @@ TEST_P(AioSubmitShortageTest, QueuesTheRestInOrderUntilACompletionMakesRoom) {
   const size_t asked = batches().size();
   aio_.Complete(0, 4096);
   EXPECT_EQ(batches().size(), asked);
-  aio_.Turn(2);
+  const TimePoint before = aio_.kernel().now;
+  aio_.Turn();
+  EXPECT_EQ(aio_.kernel().now, before);  // at once, and not by the timer
   EXPECT_EQ(InFlight(), (Chunks{1, 2, 3, 4}));
   EXPECT_EQ(answers_, (std::vector<Answer>{{0, 4096}}));
   ExpectBooksBalance();

@@ -67,6 +67,18 @@ TEST_F(TimerWheelTest, DeadlineInThePastFiresInTheNextAdvance) {
   EXPECT_THAT(fired_, ElementsAre(1));
 }
 
+TEST_F(TimerWheelTest, ATimeThatIsOverAlreadyMovesNothingBack) {
+  Timer timer(Fires(1));
+  wheel_.Advance(kStart + milliseconds(50));  // another group of slots than kStart's
+  wheel_.Arm(timer, kStart + milliseconds(60));
+  wheel_.Advance(kStart);
+  EXPECT_EQ(wheel_.NextDeadline(), kStart + milliseconds(60));
+  wheel_.Advance(kStart + milliseconds(1));
+  EXPECT_THAT(fired_, IsEmpty());
+  wheel_.Advance(kStart + milliseconds(60));
+  EXPECT_THAT(fired_, ElementsAre(1));
+}
+
 TEST_F(TimerWheelTest, FiresInTheOrderOfDeadlinesWhateverTheLevels) {
   std::deque<Timer> timers;
   const std::vector<int> delays = {90'000, 3, 4096, 4095, 64, 1, 300'000, 63, 65, 2};

@@ -115,6 +115,25 @@ TEST_F(RaiiTest, ThreadAssignedToIsJoinedFirst) {
   thread = Thread(kernel_, ThreadId{4});
 }
 
+TEST_F(RaiiTest, WhatIsAssignedToItselfIsKept) {
+  char page[1];
+  Fd fd(kernel_, 7);
+  Mapping mapping(kernel_, page, 4096);
+  Thread thread(kernel_, ThreadId{3});
+  Fd& same_fd = fd;  // a compiler sees through `fd = std::move(fd)`
+  Mapping& same_mapping = mapping;
+  Thread& same_thread = thread;
+  fd = std::move(same_fd);
+  mapping = std::move(same_mapping);
+  thread = std::move(same_thread);
+  EXPECT_EQ(fd.get(), 7);
+  EXPECT_EQ(mapping.size(), 4096u);
+  EXPECT_TRUE(thread.joinable());
+  EXPECT_CALL(kernel_, close(7)).WillOnce(Return(Status()));
+  EXPECT_CALL(kernel_, munmap(page, 4096)).WillOnce(Return(Status()));
+  EXPECT_CALL(kernel_, thread_join(ThreadId{3}));
+}
+
 TEST_F(RaiiTest, MonotonicNowKeepsTheNanoseconds) {
   EXPECT_CALL(kernel_, clock_gettime(CLOCK_MONOTONIC)).WillOnce(Return(timespec{12, 345}));
   EXPECT_EQ(MonotonicNow(kernel_).time_since_epoch(), Nanoseconds(12'000'000'345));
