@@ -37,6 +37,7 @@ void ReadUnderWay::Happen() { disk.Complete(*this); }
 void Disk::Start(std::unique_ptr<ReadUnderWay> read) {
   if (options_.read_time > Nanoseconds::zero()) read->due = scheduler_.now() + options_.read_time;
   for (Frame* frame : read->pinned.frames) ++frame->reads;
+  ++under_way_;
   scheduler_.AddActor(*read);
   read->context.under_way.push_back(std::move(read));
 }
@@ -51,6 +52,7 @@ void Disk::Complete(ReadUnderWay& read) {
   // The event is in the ring before the eventfd is signalled (fs/aio.c, aio_complete).
   if (read.eventfd != nullptr) ++read.eventfd->counter;
   ++completed_;
+  --under_way_;
   for (Frame* frame : read.pinned.frames) {
     --frame->reads;
     frames_.Drop(frame);

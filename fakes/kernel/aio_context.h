@@ -80,6 +80,7 @@ class Disk {
   void Complete(ReadUnderWay& read);
 
   uint64_t completed() const { return completed_; }
+  bool idle() const { return under_way_ == 0; }
   int faults_left() const { return faults_left_; }
   // The next reads take this long at least.
   void set_read_time(Nanoseconds time) { options_.read_time = time; }
@@ -93,6 +94,7 @@ class Disk {
   DiskOptions options_;
   int faults_left_;
   uint64_t completed_ = 0;
+  uint64_t under_way_ = 0;
 };
 
 }  // namespace pollux::sim

@@ -52,8 +52,10 @@ class Chooser {
  public:
   virtual ~Chooser() = default;
   // Which of `options` (at least one) is next: its index. The first is "go on": the running thread,
-  // if it can.
-  virtual size_t PickStep(std::span<const Option> options) = 0;
+  // if it can. `blocked`: what threads would do that cannot, for now.
+  virtual size_t PickStep(std::span<const Option> options, std::span<const Option> blocked) = 0;
+  // Nothing can happen: time goes on, or this is a deadlock.
+  virtual void OnStuck(std::span<const Option> /*blocked*/) {}
   // One of `count` (at least two) ways that a step can go; 0 is the usual one. `label` says what is
   // chosen and has static storage duration.
   virtual size_t PickValue(const char* label, size_t count) = 0;
@@ -62,7 +64,7 @@ class Chooser {
 // Always 0: no fault, and nobody is interrupted before it has to wait.
 class FirstChooser final : public Chooser {
  public:
-  size_t PickStep(std::span<const Option>) override { return 0; }
+  size_t PickStep(std::span<const Option>, std::span<const Option>) override { return 0; }
   size_t PickValue(const char*, size_t) override { return 0; }
 };
 

@@ -42,6 +42,7 @@ class ProcessSignals final : public SignalState {
 
   bool Deliverable(const SimThread& thread) const override { return Takeable(thread) != 0; }
   Footprint DeliveryFootprint(const SimThread& thread) const override;
+  bool Handles(int signum) const { return (handled_ & SignalBit(signum)) != 0; }
   // sigpending(2): what is blocked and waits.
   uint64_t Pending(const SimThread& thread) const {
     return (thread.pending | pending_) & thread.mask;

@@ -92,7 +92,7 @@ SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
   thread->mask = current_->mask;
   thread->signals_object = NewObject();
   thread->operation = "starts";
-  thread->footprint.Read(thread->signals_object);
+  thread->footprint.Read(thread->signals_object).Read(kDescriptorTable);  // after pthread_create
   thread->fiber.Start(stacks_.Take(), &Scheduler::ThreadMain, this);
   threads_.push_back(std::move(thread));
   return *threads_.back();
@@ -101,6 +101,7 @@ SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
 void Scheduler::BeforeStep(const char* operation, const Footprint& footprint,
                            const Condition* condition) {
   SimThread& self = *current_;
+  if (gave_up_) return;  // destructors of whoever told the story
   if (footprint.empty() && !signals_->Deliverable(self)) return;
   self.operation = operation;
   self.footprint = footprint;
@@ -158,12 +159,15 @@ void Scheduler::Offer(SimThread& thread) {
     if (signals_->Deliverable(thread)) footprint.Add(signals_->DeliveryFootprint(thread));
     choices_.push_back({thread.actor, thread.operation, footprint});
     targets_.push_back({.thread = &thread});
+  } else if (thread.state != SimThread::State::kDone) {
+    blocked_.push_back({thread.actor, thread.operation, thread.footprint});
   }
 }
 
 // All that can happen now. The running thread first.
 void Scheduler::Collect() {
   choices_.clear();
+  blocked_.clear();
   targets_.clear();
   Offer(*current_);
   for (const auto& thread : threads_) {
@@ -188,6 +192,7 @@ void Scheduler::Dispatch() {
   for (;;) {
     Collect();
     if (choices_.empty()) {
+      chooser_.OnStuck(blocked_);
       if (AdvanceTime()) continue;
       GiveUp("deadlock", "nothing can happen any more: " + WhoWaits());
     }
@@ -195,7 +200,7 @@ void Scheduler::Dispatch() {
       GiveUp("spin",
              "no end after " + std::to_string(options_.steps_max) + " steps: " + WhoWaits());
     }
-    const size_t pick = chooser_.PickStep(choices_);
+    const size_t pick = chooser_.PickStep(choices_, blocked_);
     CHECK(pick < choices_.size());
     const Target target = targets_[pick];
     Note(choices_[pick], target);
@@ -223,7 +228,9 @@ bool Scheduler::AdvanceTime() {
     if (actor->Enabled()) next = std::min(next, std::max(actor->not_before(), now_));
   }
   if (next == kNever) return false;
-  now_ = std::max(now_, next);
+  next = std::max(now_, next);
+  idle_ += next - now_;
+  now_ = next;
   for (const auto& thread : threads_) {
     if (thread->state == SimThread::State::kAsleep && thread->deadline <= now_) TimeOut(*thread);
   }

@@ -137,6 +137,8 @@ class Scheduler {
   void RemoveActor(Actor& actor);
 
   TimePoint now() const { return now_; }
+  // How much of it passed while nothing could happen: what an early time-out skips is not in it.
+  Nanoseconds idle_time() const { return idle_; }
   bool time_is_a_choice() const { return early_timeouts_left_ > 0; }
   size_t PickValue(const char* label, size_t count);
   ObjectId NewObject();
@@ -191,10 +193,12 @@ class Scheduler {
   const std::function<void()>* leader_body_ = nullptr;
   std::vector<Actor*> actors_;
   std::vector<Option> choices_;
+  std::vector<Option> blocked_;
   std::vector<Target> targets_;
   uint32_t next_actor_ = 0;
   uint32_t next_object_ = 0;
   TimePoint now_;
+  Nanoseconds idle_{0};
   uint64_t steps_ = 0;
   uint64_t hash_ = 0xcbf29ce484222325u;
   std::optional<Violation> violation_;

@@ -102,6 +102,9 @@ Result<int> SimKernel::OpenPath(std::string path, int flags, const char* operati
     std::from_chars(path.data() + kProcSelfFd.size(), path.data() + path.size(), fd);
     const Description* known = Find(fd);
     if (known == nullptr) return Err(ENOENT, operation);
+    if (known->kind == Description::Kind::kConsole) {
+      return Install(NewDescription(Description::Kind::kConsole, flags), operation);
+    }
     if (known->inode == nullptr) NotModelled("openat of a /proc/self/fd that is no file");
     inode = known->inode;
   } else {

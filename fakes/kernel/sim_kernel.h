@@ -60,7 +60,7 @@ class SimKernel final : public Kernel {
   bool Run(const std::function<void()>& body) { return scheduler_.Run(body); }
   Scheduler& scheduler() { return scheduler_; }
   ProcessSignals& signals() { return signals_; }
-  Disk& disk() { return disk_; }
+  const Disk& disk() const { return disk_; }
 
   // A file on the disk at an absolute path; its directories come with it.
   void AddFile(const std::string& path, std::shared_ptr<const std::string> content);

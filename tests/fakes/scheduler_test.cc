@@ -19,7 +19,9 @@ namespace {
 class RandomChooser final : public Chooser {
  public:
   explicit RandomChooser(unsigned seed) : random_(seed) {}
-  size_t PickStep(std::span<const Option> options) override { return random_() % options.size(); }
+  size_t PickStep(std::span<const Option> options, std::span<const Option>) override {
+    return random_() % options.size();
+  }
   size_t PickValue(const char*, size_t count) override { return random_() % count; }
 
  private:

@@ -1,0 +1,215 @@
+#include "fakes/explore/exhaustive.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace pollux::sim {
+namespace {
+
+uint64_t Bit(size_t n) { return uint64_t{1} << n; }
+uint64_t AllOf(size_t count) { return count == 64 ? ~uint64_t{0} : Bit(count) - 1; }
+
+}  // namespace
+
+ExhaustiveStrategy::ExhaustiveStrategy(Reduction reduction, std::optional<int> preemptions_max)
+    : reduction_(reduction), preemptions_max_(preemptions_max) {
+  CHECK(!preemptions_max || reduction == Reduction::kNone);
+}
+
+// Back to the last choice with a possibility left; everything behind it is forgotten.
+bool ExhaustiveStrategy::Begin() {
+  choices_.clear();
+  at_ = 0;
+  free_run_ = false;
+  actors_.clear();
+  clocks_ = {};
+  if (!std::exchange(begun_, true)) return true;
+  while (used_ > 0) {
+    Node& last = nodes_[used_ - 1];
+    const uint64_t left = last.wanted & ~last.explored & ~last.asleep;
+    if (left != 0) {
+      last.chosen = static_cast<uint32_t>(std::countr_zero(left));
+      last.explored |= Bit(last.chosen);
+      return true;
+    }
+    --used_;
+  }
+  exhausted_ = true;
+  return false;
+}
+
+void ExhaustiveStrategy::End() {}
+
+ExhaustiveStrategy::Node& ExhaustiveStrategy::Push() {
+  if (used_ == nodes_.size()) nodes_.emplace_back();
+  Node& node = nodes_[used_++];
+  node.explored = node.wanted = node.asleep = 0;
+  node.preemptions = 0;
+  return node;
+}
+
+size_t ExhaustiveStrategy::PickValue(const char*, size_t count) {
+  CHECK(count <= 64);
+  if (free_run_) return Record(0);
+  if (at_ == used_) {
+    Node& node = Push();
+    node.is_step = false;
+    node.count = static_cast<uint32_t>(count);
+    node.chosen = 0;
+    node.explored = Bit(0);
+    node.wanted = AllOf(count);
+  }
+  return Record(nodes_[at_++].chosen);
+}
+
+size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
+                                    std::span<const Option> blocked) {
+  CHECK(options.size() <= 64);
+  const auto answer = [&](size_t chosen) { return options.size() == 1 ? 0 : Record(chosen); };
+  if (free_run_) return answer(0);
+  const size_t at = at_++;
+  if (at < used_) {  // known: only the clocks are made again
+    CHECK(nodes_[at].is_step && nodes_[at].count == options.size());
+    if (reduction_ == Reduction::kDpor) Advance(at);
+    return answer(nodes_[at].chosen);
+  }
+  const Node* before = StepBefore(at);
+  const size_t before_index = before != nullptr ? static_cast<size_t>(before - nodes_.data()) : 0;
+  const bool has_before = before != nullptr;
+  Node& node = Push();
+  before = has_before ? &nodes_[before_index] : nullptr;  // Push may have moved it
+  node.is_step = true;
+  node.count = static_cast<uint32_t>(options.size());
+  node.options.assign(options.begin(), options.end());
+  node.options.insert(node.options.end(), blocked.begin(), blocked.end());
+  Inherit(node, before);
+  if (reduction_ == Reduction::kDpor) {
+    // What is blocked as well: it may be so because of the order of things. And before giving up on
+    // a state in which all sleep: what is known from elsewhere is what comes after it.
+    for (const Option& option : options) FindRaces(at, option, before);
+    for (const Option& option : blocked) FindRaces(at, option, before);
+  }
+  const uint64_t awake = AllOf(options.size()) & ~node.asleep;
+  if (awake == 0) {
+    // Whatever comes now was seen from another state.
+    ++redundant_;
+    --used_;
+    free_run_ = true;
+    return answer(0);
+  }
+  node.chosen = static_cast<uint32_t>(std::countr_zero(awake));
+  node.explored = Bit(node.chosen);
+  node.wanted = reduction_ == Reduction::kDpor ? node.explored : AllOf(options.size());
+  if (preemptions_max_ && node.preemptions >= *preemptions_max_) node.wanted = node.explored;
+  if (reduction_ == Reduction::kDpor) Advance(at);
+  return answer(nodes_[at].chosen);
+}
+
+void ExhaustiveStrategy::OnStuck(std::span<const Option> blocked) {
+  if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
+  for (const Option& option : blocked) FindRaces(at_, option, StepBefore(at_));
+}
+
+const ExhaustiveStrategy::Node* ExhaustiveStrategy::StepBefore(size_t at) const {
+  while (at-- > 0) {
+    if (nodes_[at].is_step) return &nodes_[at];
+  }
+  return nullptr;
+}
+
+// What slept before, or was explored before from there, goes on sleeping if the step that was taken
+// does not depend on it.
+void ExhaustiveStrategy::Inherit(Node& node, const Node* before) {
+  if (before == nullptr) return;
+  const Option& taken = before->options[before->chosen];
+  // A preemption: the one that took the last step could go on, and another one is taken.
+  node.preemptions = before->preemptions + (before->chosen != 0 ? 1 : 0);
+  if (reduction_ == Reduction::kNone) return;
+  const uint64_t candidates = (before->asleep | before->explored) & ~Bit(before->chosen);
+  for (size_t i = 0; i < before->count; ++i) {
+    const Option& other = before->options[i];
+    if ((candidates & Bit(i)) == 0 || other.footprint.DependsOn(taken.footprint)) continue;
+    for (size_t k = 0; k < node.count; ++k) {
+      if (node.options[k].actor == other.actor) node.asleep |= Bit(k);
+    }
+  }
+}
+
+uint8_t ExhaustiveStrategy::ActorIndex(uint32_t actor) {
+  const auto found = std::find(actors_.begin(), actors_.end(), actor);
+  if (found != actors_.end()) return static_cast<uint8_t>(found - actors_.begin());
+  CHECK(actors_.size() < kActorsMax);  // a scenario for random search, not for this one
+  actors_.push_back(actor);
+  return static_cast<uint8_t>(actors_.size() - 1);
+}
+
+// The steps on the path that `option`, if it were next, would depend on without being ordered after
+// them already: from where they were taken, it has to be tried as well.
+void ExhaustiveStrategy::FindRaces(size_t at, const Option& option, const Node* before) {
+  const uint8_t actor = ActorIndex(option.actor);
+  Clock clock = clocks_[actor];
+  // What could happen at the last step as well was compared with everything before that.
+  const bool known = before != nullptr &&
+                     std::any_of(before->options.begin(), before->options.end(),
+                                 [&](const Option& other) {
+                                   return other.actor == option.actor &&
+                                          other.footprint.reads == option.footprint.reads &&
+                                          other.footprint.writes == option.footprint.writes;
+                                 }) &&
+                     before->options[before->chosen].actor != option.actor;
+  for (size_t j = at; j-- > 0;) {
+    Node& earlier = nodes_[j];
+    if (!earlier.is_step) continue;
+    const Option& taken = earlier.options[earlier.chosen];
+    if (earlier.actor != actor && clock[earlier.actor] < earlier.clock[earlier.actor] &&
+        option.footprint.DependsOn(taken.footprint)) {
+      AddRace(earlier, option);
+      for (size_t i = 0; i < kActorsMax; ++i) clock[i] = std::max(clock[i], earlier.clock[i]);
+    }
+    if (known) break;  // only the newest step was left to compare with
+  }
+}
+
+void ExhaustiveStrategy::AddRace(Node& node, const Option& option) {
+  for (size_t i = 0; i < node.count; ++i) {
+    if (node.options[i].actor == option.actor) {
+      node.wanted |= Bit(i);
+      return;
+    }
+  }
+  node.wanted |= AllOf(node.count);  // it could not happen there: whatever leads to it
+}
+
+// Gives the step at `at` its place in the order of dependence.
+void ExhaustiveStrategy::Advance(size_t at) {
+  Node& node = nodes_[at];
+  const Option& taken = node.options[node.chosen];
+  node.actor = ActorIndex(taken.actor);
+  Clock clock = clocks_[node.actor];
+  for (size_t j = at; j-- > 0;) {
+    const Node& earlier = nodes_[j];
+    if (!earlier.is_step || clock[earlier.actor] >= earlier.clock[earlier.actor]) continue;
+    if (!taken.footprint.DependsOn(earlier.options[earlier.chosen].footprint)) continue;
+    for (size_t i = 0; i < kActorsMax; ++i) clock[i] = std::max(clock[i], earlier.clock[i]);
+  }
+  ++clock[node.actor];
+  node.clock = clock;
+  clocks_[node.actor] = clock;
+}
+
+double ExhaustiveStrategy::progress() const {
+  double done = 0, weight = 1;
+  for (size_t i = 0; i < used_; ++i) {
+    const Node& node = nodes_[i];
+    const int of = std::popcount((node.wanted & ~node.asleep) | Bit(node.chosen));
+    const int before = std::popcount(node.explored) - 1;
+    done += weight * before / of;
+    weight /= of;
+  }
+  return exhausted_ ? 1 : done;
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,280 @@
+// Stories of the loop and its coordination: one connection, one or two chunks, foreign signals.
+//
+// The process reads chunks one after the other, each submitted when the last was dispatched, and
+// serves one byte of a client meanwhile. A timer of one second stands for the server's.
+#include <fcntl.h>
+#include <netinet/in.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/event/coordination.h"
+#include "core/event/event_loop.h"
+#include "core/event/fdevent_handler.h"
+#include "core/event/signals.h"
+#include "core/sys/raii.h"
+#include "fakes/scenarios/scenario.h"
+#include "fakes/scenarios/world_actors.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr size_t kChunkBytes = 4096;
+constexpr unsigned kDepth = 4;
+constexpr const char* kPath = "/data/file";
+constexpr Nanoseconds kTimer = std::chrono::seconds(1);
+
+struct Plot {
+  int chunks = 2;
+  bool client = true;
+  int signals = 0;
+  Nanoseconds read_time{0};
+  bool foreign_turns_only = false;  // judge the turns that a signal began which was no kick
+};
+
+std::shared_ptr<const std::string> Contents() {
+  static const auto contents = [] {
+    auto made = std::make_shared<std::string>(2 * kChunkBytes, '\0');
+    for (size_t i = 0; i < made->size(); ++i) (*made)[i] = static_cast<char>(i * 7 % 251);
+    return made;
+  }();
+  return contents;
+}
+
+SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
+  SimOptions out;
+  out.scheduler.steps_max = options.steps_max;
+  out.scheduler.early_timeouts = options.early_timeouts;
+  out.disk.read_time = plot.read_time;
+  out.disk.faults = options.faults;
+  out.leader_first = options.leader_first;
+  return out;
+}
+
+class LoopStory final : public CompletionHandler, public FdeventCallback {
+ public:
+  LoopStory(const StoryOptions& options, const Plot& plot, Chooser& chooser, Resources& resources,
+            StepListener* listener)
+      : options_(options),
+        plot_(plot),
+        kernel_(chooser, resources, KernelOptions(options, plot)),
+        scheduler_(kernel_.scheduler()),
+        timer_([this] { OnTimer(); }) {
+    scheduler_.set_listener(listener);
+    scheduler_.set_on_timeout([this](const SimThread& thread) { JudgeTimeout(thread); });
+    kernel_.AddFile(kPath, Contents());
+  }
+
+  Outcome Tell() {
+    if (kernel_.Run([this] { Main(); })) JudgeEnd();
+    Outcome out;
+    out.violation = scheduler_.violation();
+    out.steps = scheduler_.steps();
+    out.trace_hash = scheduler_.trace_hash();
+    out.state = state_;
+    return out;
+  }
+
+  void OnCompletion(const Completion& completion) override;
+  void OnFdevent(uint32_t revents) override;
+
+ private:
+  void Main();
+  void Play();
+  void PrepareWorld();
+  void Submit();
+  void OnTimer() { loop_->timers().Arm(timer_, loop_->now() + kTimer); }
+  bool Done() const { return read_ == plot_.chunks && (!plot_.client || served_); }
+  bool ResultWaits() const {
+    return kernel_.disk().completed() > dispatched_ ||
+           (sent_ != nullptr && sent_->happened() && !served_);
+  }
+  void JudgeTimeout(const SimThread& thread);
+  void JudgeTurn();
+  void JudgeEnd();
+  void Observe(uint64_t what) { state_ = (state_ ^ what) * 0x100000001b3u; }
+
+  const StoryOptions options_;
+  const Plot plot_;
+  SimKernel kernel_;
+  Scheduler& scheduler_;
+  std::unique_ptr<EventLoop> loop_;
+  Timer timer_;
+  Fd file_;
+  Fd socket_;
+  std::shared_ptr<Connection> connection_;
+  io_context_t context_ = nullptr;
+  iocb request_{};
+  alignas(4096) std::array<char, kChunkBytes> buffer_{};
+  std::unique_ptr<Once> sent_;
+  std::vector<std::unique_ptr<Once>> signals_;
+  uint64_t dispatched_ = 0;   // completions
+  uint64_t interrupted_ = 0;  // of the coordination's statistics, before the present turn
+  uint64_t loop_kicks_ = 0;
+  int read_ = 0;  // chunks
+  bool served_ = false;
+  uint64_t state_ = 0xcbf29ce484222325u;
+};
+
+void LoopStory::PrepareWorld() {
+  Fd listener(kernel_, kernel_.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0).value());
+  CHECK(kernel_.listen(listener.get(), 1));
+  connection_ = kernel_.ConnectToListener();
+  socket_ = Fd(kernel_, kernel_.accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK).value());
+  file_ = Fd(kernel_, kernel_.openat(AT_FDCWD, kPath, O_RDONLY | O_DIRECT, 0).value());
+}
+
+void LoopStory::Main() {
+  PrepareWorld();
+  std::unique_ptr<FdeventHandler> handler = options_.coordination == CoordinationKind::kPublished
+                                                ? MakePollHandler(kernel_)
+                                                : std::move(MakeEpollHandler(kernel_).value());
+  Signals signals(kernel_);
+  const auto coordination =
+      std::move(MakeCoordination(options_.coordination, kernel_, *handler, signals).value());
+  CHECK(coordination->Start());
+  context_ = kernel_.io_setup(kDepth).value();
+  coordination->Attach(context_, kDepth);
+  loop_ = std::make_unique<EventLoop>(kernel_, *handler, *coordination);
+  loop_->SetCompletionHandler(this);
+  Play();
+  signals_.clear();
+  sent_.reset();
+  timer_.Disarm();
+  coordination->Stop();
+  CHECK(kernel_.io_destroy(context_));
+  loop_.reset();
+  socket_.Reset();
+  file_.Reset();
+}
+
+void LoopStory::Play() {
+  auto registration = std::move(loop_->Register(socket_.get(), POLLIN, this).value());
+  loop_->timers().Arm(timer_, loop_->now() + kTimer);
+  if (plot_.client) {
+    sent_ =
+        std::make_unique<Once>(kernel_, "client sends", Footprint().Write(connection_->object()),
+                               [this] { connection_->PeerSend("x"); });
+  }
+  for (int i = 0; i < plot_.signals; ++i) {
+    signals_.push_back(
+        std::make_unique<Once>(kernel_, "SIGALRM comes", Footprint().Write(kProcessSignals),
+                               [this] { kernel_.signals().SendToProcess(SIGALRM); }));
+  }
+  if (plot_.chunks > 0) Submit();
+  while (!Done()) {
+    CHECK(loop_->RunOnce());
+    JudgeTurn();
+  }
+}
+
+void LoopStory::Submit() {
+  io_prep_pread(&request_, file_.get(), buffer_.data(), kChunkBytes,
+                read_ * static_cast<off_t>(kChunkBytes));
+  iocb* one = &request_;
+  CHECK(loop_->coordination().BeforeSubmit({&one, 1}));
+  CHECK(kernel_.io_submit(context_, 1, &one).value() == 1);
+}
+
+void LoopStory::OnCompletion(const Completion& completion) {
+  ++dispatched_;
+  const auto got = static_cast<long>(completion.event.res);
+  Observe(static_cast<uint64_t>(got));
+  if (got == static_cast<long>(kChunkBytes)) {
+    const char* wanted = Contents()->data() + static_cast<size_t>(read_) * kChunkBytes;
+    if (!std::equal(buffer_.begin(), buffer_.end(), wanted)) {
+      scheduler_.Report("bytes", "a chunk that was read is not the file's");
+    }
+    ++read_;
+  }
+  // A failed or short read is made again.
+  if (read_ < plot_.chunks) Submit();
+}
+
+void LoopStory::OnFdevent(uint32_t) {
+  char byte = 0;
+  const Result<size_t> got = kernel_.recv(socket_.get(), &byte, 1, 0);
+  if (got && *got == 1) served_ = true;
+  Observe(0x5e12'7ed0);
+}
+
+// Nothing could happen any more but this thread's time-out: what should have ended its sleep, or
+// somebody's who would have, got lost.
+void LoopStory::JudgeTimeout(const SimThread& thread) {
+  if (!ResultWaits()) return;
+  const bool completion = kernel_.disk().completed() > dispatched_;
+  std::string text(completion ? "a completion" : "a readable socket");
+  text += " waited until the time-out of ";
+  text += thread.operation;
+  text += " in thread ";
+  text += thread.name;
+  scheduler_.Report("timeout rescue", std::move(text));
+}
+
+// From the return of the loop's wait to the end of its turn no time should pass: nothing in a turn
+// waits for anybody.
+void LoopStory::JudgeTurn() {
+  const CoordinationStats& stats = loop_->coordination().stats();
+  const bool foreign = stats.interrupted > interrupted_ && stats.loop_kicks == loop_kicks_;
+  interrupted_ = stats.interrupted;
+  loop_kicks_ = stats.loop_kicks;
+  if (options_.early_timeouts > 0) return;  // they move the clock at any place
+  if (plot_.foreign_turns_only && !foreign) return;
+  const Nanoseconds length = scheduler_.now() - loop_->now();
+  if (length <= kDispatchBound) return;
+  scheduler_.Report(foreign ? "foreign EINTR" : "turn bound",
+                    std::string(foreign ? "after a signal that was no kick, " : "") +
+                        "a turn of the loop took " + std::to_string(length.count() / 1'000'000) +
+                        " ms");
+}
+
+void LoopStory::JudgeEnd() {
+  const std::string leaks = kernel_.Leaks();
+  if (!leaks.empty()) scheduler_.Report("leak", leaks);
+}
+
+Outcome Tell(const StoryOptions& options, Plot plot, Chooser& chooser, Resources& resources,
+             StepListener* listener) {
+  plot.signals += options.signals;
+  LoopStory story(options, plot, chooser, resources, listener);
+  return story.Tell();
+}
+
+}  // namespace
+
+Outcome TellOneChunk(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                     StepListener* listener) {
+  Plot plot;
+  plot.chunks = 1;
+  plot.client = false;
+  return Tell(options, plot, chooser, resources, listener);
+}
+
+Outcome TellTwoChunks(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                      StepListener* listener) {
+  return Tell(options, Plot(), chooser, resources, listener);
+}
+
+Outcome TellSlowRead(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                     StepListener* listener) {
+  Plot plot;
+  plot.chunks = 1;
+  plot.read_time = std::chrono::seconds(3);
+  return Tell(options, plot, chooser, resources, listener);
+}
+
+Outcome TellForeignSignal(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                          StepListener* listener) {
+  Plot plot;
+  plot.chunks = 1;
+  plot.client = false;
+  plot.signals = 1;
+  plot.read_time = std::chrono::seconds(3);
+  plot.foreign_turns_only = true;
+  return Tell(options, plot, chooser, resources, listener);
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,317 @@
+// pollux-sim: tells stories of the core on the simulated kernel, in as many orders as are wanted.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "fakes/explore/exhaustive.h"
+#include "fakes/explore/shrink.h"
+#include "fakes/scenarios/replay_file.h"
+#include "fakes/scenarios/scenario.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr int kFound = 1, kUsage = 2;
+constexpr uint64_t kShrinkExecutionsMax = 20'000;
+
+// Names as they were typed; what is wrong with them is one line that lists the valid ones.
+struct Words {
+  std::string story;
+  std::string coordination = "masked";
+  std::string backend = "linux-aio-sendfile";
+  std::string retire = "punch";
+  std::string strategy;
+  std::string reduction = "dpor";
+};
+
+struct Request {
+  Words words;
+  StoryOptions options;
+  const Story* story = nullptr;
+  uint64_t seed = 1;
+  uint64_t runs = 1000;
+  double seconds_max = 0;  // 0: no limit
+  int preemptions = -1;
+  int pct_depth = 3;
+  std::string save;
+};
+
+int Complain(const std::string& message) {
+  std::fprintf(stderr, "pollux-sim: %s\n", message.c_str());
+  return kUsage;
+}
+
+std::string StoryNames() {
+  std::string names;
+  for (const Story& story : AllStories())
+    names += (names.empty() ? "" : ", ") + std::string(story.name);
+  return names;
+}
+
+// Empty if all words are known.
+std::string Understand(Request& request) {
+  const Words& words = request.words;
+  request.story = FindStory(words.story);
+  if (request.story == nullptr) {
+    return "no scenario '" + words.story + "'; there are: " + StoryNames();
+  }
+  const auto coordination = ParseCoordination(words.coordination);
+  if (!coordination) {
+    return "no coordination '" + words.coordination + "'; there are: published, masked, eventfd";
+  }
+  const auto backend = ParseBackend(words.backend);
+  if (!backend) {
+    return "no backend '" + words.backend +
+           "'; there are: writev, linux-sendfile, linux-aio-sendfile, linux-aio-write, "
+           "threads-sendfile, auto";
+  }
+  const auto retire = ParseRetire(words.retire);
+  if (!retire) return "no way to retire '" + words.retire + "'; there are: punch, fresh, reuse";
+  if (words.strategy != "random" && words.strategy != "pct" && words.strategy != "exhaustive") {
+    return "no strategy '" + words.strategy + "'; there are: random, pct, exhaustive";
+  }
+  if (words.reduction != "none" && words.reduction != "sleep" && words.reduction != "dpor") {
+    return "no reduction '" + words.reduction + "'; there are: none, sleep, dpor";
+  }
+  if (words.strategy == "exhaustive" && !request.story->exhaustible) {
+    return "'" + words.story + "' is too large to be told in every order; use random or pct";
+  }
+  request.options.coordination = *coordination;
+  request.options.backend = *backend;
+  request.options.retire = *retire;
+  return "";
+}
+
+Reduction ReductionOf(const std::string& word) {
+  if (word == "none") return Reduction::kNone;
+  return word == "sleep" ? Reduction::kSleepSets : Reduction::kDpor;
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+int ReportViolation(const Request& request, const Choices& choices, const Outcome& outcome,
+                    uint64_t executions, double seconds) {
+  ReplayFile replay;
+  replay.story = request.story->name;
+  replay.options = request.options;
+  replay.choices = choices;
+  replay.oracle = outcome.violation->oracle;
+  replay.trace_hash = outcome.trace_hash;
+  std::string path = request.save;
+  if (path.empty()) {
+    path = replay.story + "-" + request.words.coordination + ".replay";
+  }
+  std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
+  std::printf("found by execution %llu, after %.3f s; %zu choices that are not 0\n",
+              static_cast<unsigned long long>(executions), seconds, NonZero(choices));
+  if (!Write(replay, path)) return Complain("cannot write " + path);
+  std::printf("replay with: pollux-sim replay %s\n", path.c_str());
+  return kFound;
+}
+
+// Executions until something is found, nothing is left, or a limit is reached.
+int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy* exhaustive) {
+  Resources resources;
+  const auto start = std::chrono::steady_clock::now();
+  double told = 0;
+  uint64_t executions = 0, steps = 0;
+  while ((request.runs == 0 || executions < request.runs) && strategy.Begin()) {
+    const Outcome outcome = request.story->tell(request.options, strategy, resources, nullptr);
+    strategy.End();
+    ++executions;
+    steps += outcome.steps;
+    if (outcome.violation) {
+      return ReportViolation(request, strategy.choices(), outcome, executions, SecondsSince(start));
+    }
+    if (executions % 256 != 0) continue;
+    const double seconds = SecondsSince(start);
+    if (request.seconds_max > 0 && seconds >= request.seconds_max) break;
+    if (seconds - told < 2) continue;
+    told = seconds;
+    std::fprintf(stderr, "pollux-sim: %llu executions, %.0f a second",
+                 static_cast<unsigned long long>(executions), executions / seconds);
+    if (exhaustive != nullptr) {
+      std::fprintf(stderr, ", about %.2g %% of all", exhaustive->progress() * 100);
+    }
+    std::fputc('\n', stderr);
+  }
+  const double seconds = SecondsSince(start);
+  std::printf("%s: %llu executions, %llu steps, %.0f executions a second: nothing found\n",
+              request.story->name, static_cast<unsigned long long>(executions),
+              static_cast<unsigned long long>(steps), executions / seconds);
+  if (exhaustive != nullptr) {
+    const char* end = "stopped by a limit: not all were seen";
+    if (exhaustive->exhausted()) {
+      end = request.preemptions >= 0 ? "exhausted up to the bound on preemptions" : "exhausted";
+    }
+    std::printf("%s (%llu of them redundant)\n", end,
+                static_cast<unsigned long long>(exhaustive->redundant()));
+  }
+  return 0;
+}
+
+int Explore(Request& request) {
+  if (const std::string wrong = Understand(request); !wrong.empty()) return Complain(wrong);
+  if (request.words.strategy == "random") {
+    RandomStrategy strategy(request.seed);
+    return Explore(request, strategy, nullptr);
+  }
+  if (request.words.strategy == "pct") {
+    PctStrategy strategy(request.seed, request.pct_depth);
+    return Explore(request, strategy, nullptr);
+  }
+  std::optional<int> bound;
+  if (request.preemptions >= 0) bound = request.preemptions;
+  const Reduction reduction = bound ? Reduction::kNone : ReductionOf(request.words.reduction);
+  ExhaustiveStrategy strategy(reduction, bound);
+  return Explore(request, strategy, &strategy);
+}
+
+int List() {
+  for (const Story& story : AllStories()) {
+    std::printf("%-16s %s%s\n", story.name, story.what, story.exhaustible ? "" : " (random, pct)");
+  }
+  return 0;
+}
+
+class Printer final : public StepListener {
+ public:
+  void OnStep(TimePoint now, const std::string& who, const char* what) override {
+    const double seconds = std::chrono::duration<double>(now.time_since_epoch()).count() - 3600;
+    std::printf("%5d %10.6f  %-12s %s\n", ++step_, seconds, who.c_str(), what);
+  }
+
+ private:
+  int step_ = 0;
+};
+
+int Replay(const std::string& path, bool quiet) {
+  const auto file = ReadReplay(path);
+  if (!file) return Complain(file.error());
+  Resources resources;
+  Printer printer;
+  ReplayStrategy replay(file->choices);
+  (void)replay.Begin();
+  const Outcome outcome =
+      FindStory(file->story)->tell(file->options, replay, resources, quiet ? nullptr : &printer);
+  if (replay.misfits() > 0 || outcome.trace_hash != file->trace_hash) {
+    std::fprintf(stderr, "pollux-sim: %s was made by another build: the execution differs\n",
+                 path.c_str());
+  }
+  std::printf("trace %016llx, %llu steps\n", static_cast<unsigned long long>(outcome.trace_hash),
+              static_cast<unsigned long long>(outcome.steps));
+  if (!outcome.violation) {
+    std::printf("nothing found\n");
+    return 0;
+  }
+  std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
+  return kFound;
+}
+
+int ShrinkFile(const std::string& from, const std::string& to) {
+  const auto file = ReadReplay(from);
+  if (!file) return Complain(file.error());
+  Resources resources;
+  const Story* story = FindStory(file->story);
+  const Shrunk shrunk = Shrink(
+      file->choices, file->oracle,
+      [&](Chooser& chooser) { return story->tell(file->options, chooser, resources, nullptr); },
+      kShrinkExecutionsMax);
+  if (!shrunk.outcome.violation) {
+    return Complain(from + " violates nothing (any more): there is nothing to shrink");
+  }
+  ReplayFile out = *file;
+  out.choices = shrunk.choices;
+  out.trace_hash = shrunk.outcome.trace_hash;
+  if (!Write(out, to)) return Complain("cannot write " + to);
+  std::printf("%zu choices that are not 0, of %zu before; %llu executions\n",
+              NonZero(shrunk.choices), NonZero(file->choices),
+              static_cast<unsigned long long>(shrunk.executions));
+  std::printf("replay with: pollux-sim replay %s\n", to.c_str());
+  return kFound;
+}
+
+void AddStory(CLI::App& command, Request& request) {
+  command.add_option("SCENARIO", request.words.story, "One of: pollux-sim list")->required();
+  command.add_option("--coordination", request.words.coordination, "published, masked, eventfd")
+      ->capture_default_str();
+  command.add_option("--backend", request.words.backend, "For scenarios of the server")
+      ->capture_default_str();
+  command.add_option("--retire", request.words.retire, "punch, fresh, reuse")
+      ->capture_default_str();
+  command.add_option("--strategy", request.words.strategy, "random, pct, exhaustive")
+      ->capture_default_str();
+  command.add_option("--seed", request.seed, "Of the first execution; the next has the next")
+      ->capture_default_str();
+  command.add_option("--pct-depth", request.pct_depth, "Ordering constraints that pct looks for")
+      ->check(CLI::Range(1, 20))
+      ->capture_default_str();
+  command.add_option("--signals", request.options.signals, "Foreign SIGALRMs, at any moment")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command
+      .add_option("--early-timeouts", request.options.early_timeouts,
+                  "Sleeps that may time out although something else can happen")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command.add_option("--faults", request.options.faults, "Reads that may fail or be short")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command.add_flag(
+      "--any-thread", [&request](int64_t) { request.options.leader_first = false; },
+      "Signals for the process go to any thread, not to the leader first");
+  command.add_option("--steps-max", request.options.steps_max, "More steps are a violation")
+      ->capture_default_str();
+  command.add_option("--save", request.save, "Where a violation's replay file goes");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Runs the core on a simulated kernel and looks for schedules that break it.\n"
+      "Exit status: 0 nothing found, 1 a violation (a replay file is saved), 2 bad usage.",
+      "pollux-sim");
+  app.require_subcommand(1);
+  auto* list = app.add_subcommand("list", "The scenarios");
+  Request request;
+  auto* run = app.add_subcommand("run", "Executions by seed (--strategy random by default)");
+  AddStory(*run, request);
+  run->add_option("--runs", request.runs, "How many")->capture_default_str();
+  auto* explore =
+      app.add_subcommand("explore", "Until nothing is left (--strategy exhaustive by default)");
+  AddStory(*explore, request);
+  explore->add_option("--reduction", request.words.reduction, "none, sleep, dpor (exhaustive)")
+      ->capture_default_str();
+  explore->add_option("--preemptions", request.preemptions,
+                      "Leave out executions with more; goes without reduction");
+  explore->add_option("--max-seconds", request.seconds_max, "Stop after this time");
+  std::string from, to;
+  bool quiet = false;
+  auto* replay = app.add_subcommand("replay", "One execution again, step by step");
+  replay->add_option("FILE", from)->required();
+  replay->add_flag("--quiet", quiet, "Without the steps");
+  auto* shrink = app.add_subcommand("shrink", "The same violation with fewer choices");
+  shrink->add_option("FILE", from)->required();
+  shrink->add_option("-o", to, "Where to")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == 0;  // --help
+    if (!asked) return Complain(error.what());
+    return app.exit(error);
+  }
+  if (*list) return List();
+  if (*replay) return Replay(from, quiet);
+  if (*shrink) return ShrinkFile(from, to);
+  if (*explore) request.runs = 0;
+  if (request.words.strategy.empty()) request.words.strategy = *run ? "random" : "exhaustive";
+  return Explore(request);
+}
+
+}  // namespace
+}  // namespace pollux::sim
+
+int main(int argc, char** argv) { return pollux::sim::Main(argc, argv); }

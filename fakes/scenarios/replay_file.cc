@@ -1,0 +1,97 @@
+#include "fakes/scenarios/replay_file.h"
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace pollux::sim {
+namespace {
+
+constexpr const char* kFormat = "pollux-sim replay 1";
+constexpr size_t kChoicesMax = 10'000'000;
+constexpr int kCountMax = 1000;  // signals, time-outs, faults
+
+using nlohmann::json;
+
+// Throws json's exceptions; ReadReplay catches them.
+ReplayFile FromJson(const json& file) {
+  ReplayFile out;
+  out.story = file.at("story").get<std::string>();
+  const auto coordination = ParseCoordination(file.at("coordination").get<std::string>());
+  const auto backend = ParseBackend(file.at("backend").get<std::string>());
+  const auto retire = ParseRetire(file.at("retire").get<std::string>());
+  if (!coordination || !backend || !retire) throw json::other_error::create(501, "option", &file);
+  out.options.coordination = *coordination;
+  out.options.backend = *backend;
+  out.options.retire = *retire;
+  const auto count = [&](const char* name) {
+    const int value = file.at(name).get<int>();
+    if (value < 0 || value > kCountMax) throw json::other_error::create(501, name, &file);
+    return value;
+  };
+  out.options.signals = count("signals");
+  out.options.early_timeouts = count("early_timeouts");
+  out.options.faults = count("faults");
+  out.options.leader_first = file.at("leader_first").get<bool>();
+  out.options.steps_max = file.at("steps_max").get<uint64_t>();
+  out.oracle = file.at("oracle").get<std::string>();
+  out.trace_hash = file.at("trace_hash").get<uint64_t>();
+  for (const json& entry : file.at("choices")) {
+    const auto at = entry.at(0).get<size_t>();
+    if (at >= kChoicesMax) throw json::other_error::create(501, "choices", &file);
+    if (at >= out.choices.size()) out.choices.resize(at + 1);
+    out.choices[at] = entry.at(1).get<uint32_t>();
+  }
+  return out;
+}
+
+}  // namespace
+
+bool Write(const ReplayFile& replay, const std::string& path) {
+  json choices = json::array();
+  for (size_t i = 0; i < replay.choices.size(); ++i) {
+    if (replay.choices[i] != 0) choices.push_back({i, replay.choices[i]});
+  }
+  const json file = {{"format", kFormat},
+                     {"story", replay.story},
+                     {"coordination", ToString(replay.options.coordination)},
+                     {"backend", ToString(replay.options.backend)},
+                     {"retire", ToString(replay.options.retire)},
+                     {"signals", replay.options.signals},
+                     {"early_timeouts", replay.options.early_timeouts},
+                     {"faults", replay.options.faults},
+                     {"leader_first", replay.options.leader_first},
+                     {"steps_max", replay.options.steps_max},
+                     {"oracle", replay.oracle},
+                     {"trace_hash", replay.trace_hash},
+                     {"choices", std::move(choices)}};
+  std::ofstream out(path);
+  out << file.dump(1) << '\n';
+  out.close();
+  return out.good();
+}
+
+tl::expected<ReplayFile, std::string> ReadReplay(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) return tl::unexpected("cannot open " + path);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const json file = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (file.is_discarded() || !file.is_object()) {
+    return tl::unexpected(path + " is no replay file, or was cut off");
+  }
+  if (file.value("format", json()) != kFormat) {
+    return tl::unexpected(path + " is not of the format \"" + kFormat + "\"");
+  }
+  try {
+    ReplayFile replay = FromJson(file);
+    if (FindStory(replay.story) == nullptr) {
+      return tl::unexpected(path + " tells a story that is not known: " + replay.story);
+    }
+    return replay;
+  } catch (const json::exception&) {
+    return tl::unexpected(path + " is a replay file with an entry missing or wrong");
+  }
+}
+
+}  // namespace pollux::sim

@@ -1,0 +1,241 @@
+// The reductions leave nothing out: on programs small enough to be run in every order they reach
+// the same ends, and the same verdicts, as the naive search; with far fewer executions.
+#include "fakes/explore/exhaustive.h"
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/sys/raii.h"
+#include "fakes/kernel/sim_kernel.h"
+#include "fakes/scenarios/scenario.h"
+
+namespace pollux::sim {
+namespace {
+
+// What all executions of a program came to.
+struct Seen {
+  std::set<std::string> ends;
+  uint64_t executions = 0;
+  bool exhausted = false;
+};
+
+// Runs inside of an execution; returns what it came to.
+using Program = std::function<std::string(SimKernel&)>;
+
+Seen RunAll(Reduction reduction, const Program& program, SimOptions options = {}) {
+  constexpr uint64_t kExecutionsMax = 200'000;
+  ExhaustiveStrategy strategy(reduction);
+  Resources resources;
+  Seen seen;
+  while (seen.executions < kExecutionsMax && strategy.Begin()) {
+    SimKernel kernel(strategy, resources, options);
+    std::string end;
+    if (!kernel.Run([&] { end = program(kernel); })) {
+      end = kernel.scheduler().violation()->oracle;
+    }
+    strategy.End();
+    seen.ends.insert(end);
+    ++seen.executions;
+  }
+  seen.exhausted = strategy.exhausted();
+  return seen;
+}
+
+Thread Spawn(SimKernel& kernel, std::function<void()> body) {
+  return {kernel, kernel.thread_create("t", std::move(body)).value()};
+}
+
+void ExpectReductionsAgree(const Program& program, SimOptions options = {}) {
+  const Seen naive = RunAll(Reduction::kNone, program, options);
+  ASSERT_TRUE(naive.exhausted) << "too large for the naive search";
+  for (const Reduction reduction : {Reduction::kSleepSets, Reduction::kDpor}) {
+    const Seen reduced = RunAll(reduction, program, options);
+    EXPECT_TRUE(reduced.exhausted);
+    EXPECT_EQ(reduced.ends, naive.ends);
+    EXPECT_LE(reduced.executions, naive.executions);
+  }
+}
+
+std::string LostUpdate(SimKernel& kernel) {
+  auto word = kernel.word_create(0);
+  const auto add = [&] { word->store(word->load() + 1); };
+  Thread one = Spawn(kernel, add), two = Spawn(kernel, add);
+  one.Join();
+  two.Join();
+  return std::to_string(word->load());
+}
+
+TEST(ExhaustiveTest, LostUpdate) {
+  ExpectReductionsAgree(LostUpdate);
+  EXPECT_EQ(RunAll(Reduction::kDpor, LostUpdate).ends, (std::set<std::string>{"1", "2"}));
+}
+
+// Three threads that write to words of their own and one they share.
+TEST(ExhaustiveTest, IndependentWritesAreNotPermuted) {
+  const Program program = [](SimKernel& kernel) {
+    auto a = kernel.word_create(0), b = kernel.word_create(0);
+    Thread one = Spawn(kernel, [&] {
+      a->store(1);
+      a->store(2);
+    });
+    Thread two = Spawn(kernel, [&] {
+      b->store(1);
+      b->store(2);
+    });
+    one.Join();
+    two.Join();
+    return std::to_string(a->load() * 10 + b->load());
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_LT(RunAll(Reduction::kDpor, program).executions * 10,
+            RunAll(Reduction::kNone, program).executions);
+}
+
+TEST(ExhaustiveTest, DeadlockOfTwoLocks) {
+  const Program program = [](SimKernel& kernel) {
+    auto a = kernel.mutex_create(), b = kernel.mutex_create();
+    const auto take = [](Mutex& first, Mutex& second) {
+      first.lock();
+      second.lock();
+      second.unlock();
+      first.unlock();
+    };
+    Thread other = Spawn(kernel, [&] { take(*a, *b); });
+    take(*b, *a);
+    other.Join();
+    return std::string("ended");
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"deadlock", "ended"}));
+}
+
+TEST(ExhaustiveTest, SignalBeforeOrAfterAWordIsSet) {
+  static volatile int handled;
+  const Program program = [](SimKernel& kernel) {
+    handled = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { handled = handled + 1; };
+    EXPECT_TRUE(kernel.sigaction(SIGUSR1, action));
+    auto word = kernel.word_create(0);
+    const pid_t main = kernel.gettid();
+    Thread other = Spawn(kernel, [&] {
+      (void)kernel.tgkill(kernel.getpid(), main, SIGUSR1);
+      word->store(1);
+    });
+    const uint64_t first = word->load();
+    const int handled_first = handled;
+    other.Join();
+    return std::to_string(first) + std::to_string(handled_first) + std::to_string(handled);
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"001", "011", "111"}));
+}
+
+// Poll's lost wake-up against ppoll, which has none.
+TEST(ExhaustiveTest, CheckThenPollSleepsThroughASignalAndPpollDoesNot) {
+  const auto ends = [](bool atomic, Reduction reduction) {
+    return RunAll(reduction, [atomic](SimKernel& kernel) {
+      struct sigaction action {};
+      action.sa_handler = [](int) {};
+      EXPECT_TRUE(kernel.sigaction(SIGUSR1, action));
+      const sigset_t kicks = ToSet(SignalBit(SIGUSR1)), open = ToSet(0);
+      if (atomic) (void)kernel.pthread_sigmask(SIG_BLOCK, kicks, nullptr);
+      auto word = kernel.word_create(0);
+      const pid_t main = kernel.gettid();
+      Thread other = Spawn(kernel, [&] {
+        word->store(1);
+        (void)kernel.tgkill(kernel.getpid(), main, SIGUSR1);
+      });
+      const timespec second{1, 0};
+      Result<int> woken = 1;
+      if (word->load() == 0) {
+        woken = atomic ? kernel.ppoll(nullptr, 0, &second, &open) : kernel.poll(nullptr, 0, 1000);
+      }
+      other.Join();
+      return std::string(!woken ? "kicked" : *woken == 0 ? "slept" : "saw");
+    });
+  };
+  for (const Reduction reduction : {Reduction::kNone, Reduction::kSleepSets, Reduction::kDpor}) {
+    EXPECT_EQ(ends(false, reduction).ends, (std::set<std::string>{"kicked", "saw", "slept"}));
+    EXPECT_EQ(ends(true, reduction).ends, (std::set<std::string>{"kicked", "saw"}));
+  }
+}
+
+TEST(ExhaustiveTest, CompletionsComeInEveryOrderAndEveryFaultIsTried) {
+  SimOptions options;
+  options.disk.faults = 1;
+  const Program program = [](SimKernel& kernel) {
+    kernel.AddFile("/f", std::make_shared<std::string>(8192, 'x'));
+    Fd file(kernel, kernel.openat(AT_FDCWD, "/f", O_RDONLY | O_DIRECT, 0).value());
+    const io_context_t context = kernel.io_setup(4).value();
+    alignas(4096) static char buffer[2][4096];
+    iocb requests[2];
+    for (int i = 0; i < 2; ++i) {
+      io_prep_pread(&requests[i], file.get(), buffer[i], 4096, i * 4096);
+      iocb* one = &requests[i];
+      EXPECT_EQ(kernel.io_submit(context, 1, &one).value(), 1);
+    }
+    std::string end;
+    while (end.size() < 2 * 6) {
+      io_event event{};
+      EXPECT_EQ(kernel.io_getevents(context, 1, 1, &event, nullptr).value(), 1);
+      char text[16];
+      std::snprintf(text, sizeof text, "%d:%4ld", event.obj == &requests[0] ? 0 : 1,
+                    static_cast<long>(event.res));
+      end += text;
+    }
+    EXPECT_TRUE(kernel.io_destroy(context));
+    return end;
+  };
+  ExpectReductionsAgree(program, options);
+  // Two orders; no fault, or one of two faults at either.
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends.size(), 2u * 5u);
+}
+
+// The loop of the core itself, small enough for the naive search.
+TEST(ExhaustiveTest, LoopStoryComesToTheSameEnds) {
+  const auto ends = [](Reduction reduction, CoordinationKind kind) {
+    StoryOptions options;
+    options.coordination = kind;
+    ExhaustiveStrategy strategy(reduction);
+    Resources resources;
+    std::set<std::pair<std::string, uint64_t>> seen;
+    while (strategy.Begin()) {
+      const Outcome outcome = TellTwoChunks(options, strategy, resources, nullptr);
+      strategy.End();
+      seen.emplace(outcome.violation ? outcome.violation->oracle : "", outcome.state);
+    }
+    return seen;
+  };
+  const auto naive = ends(Reduction::kNone, CoordinationKind::kEventfd);
+  EXPECT_GT(naive.size(), 1u);
+  EXPECT_EQ(ends(Reduction::kSleepSets, CoordinationKind::kEventfd), naive);
+  EXPECT_EQ(ends(Reduction::kDpor, CoordinationKind::kEventfd), naive);
+}
+
+TEST(ExhaustiveTest, BoundOnPreemptionsLeavesOutTheRest) {
+  const auto executions = [](int bound) {
+    ExhaustiveStrategy strategy(Reduction::kNone, bound);
+    Resources resources;
+    uint64_t count = 0;
+    while (strategy.Begin()) {
+      SimKernel kernel(strategy, resources, {});
+      EXPECT_TRUE(kernel.Run([&] { (void)LostUpdate(kernel); }));
+      strategy.End();
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_EQ(executions(0), 1u);
+  EXPECT_LT(executions(1), executions(2));
+  EXPECT_LT(executions(2), RunAll(Reduction::kNone, LostUpdate).executions);
+}
+
+}  // namespace
+}  // namespace pollux::sim

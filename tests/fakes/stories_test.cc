@@ -1,0 +1,168 @@
+// What the simulated kernel says of the core: the specimens of 2006 are caught, each by the oracle
+// that it is for, and the corrected ones are clean.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "fakes/explore/exhaustive.h"
+#include "fakes/explore/shrink.h"
+#include "fakes/scenarios/scenario.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr uint64_t kFindWithin = 2000;  // executions
+constexpr uint64_t kCleanFor = 1000;
+constexpr size_t kShrunkMax = 30;  // choices that are not 0
+
+class StoriesTest : public ::testing::TestWithParam<CoordinationKind> {
+ protected:
+  StoriesTest() { options_.coordination = GetParam(); }
+  StoryOptions options_;
+  Resources resources_;
+};
+
+// The first violation of `oracle` by `strategy`, shrunk; the test fails if there is none.
+Outcome Find(const std::string& story_name, const StoryOptions& options, Strategy& strategy,
+             const std::string& oracle, Resources& resources) {
+  const Story* story = FindStory(story_name);
+  const auto execute = [&](Chooser& chooser) {
+    return story->tell(options, chooser, resources, nullptr);
+  };
+  for (uint64_t i = 0; i < kFindWithin && strategy.Begin(); ++i) {
+    const Outcome outcome = execute(strategy);
+    strategy.End();
+    if (!outcome.violation || outcome.violation->oracle != oracle) continue;
+    const Shrunk shrunk = Shrink(strategy.choices(), oracle, execute, 5000);
+    EXPECT_LE(NonZero(shrunk.choices), kShrunkMax);
+    EXPECT_LE(NonZero(shrunk.choices), NonZero(strategy.choices()));
+    // The same choices, the same execution.
+    ReplayStrategy replay(shrunk.choices);
+    EXPECT_TRUE(replay.Begin());
+    const Outcome again = execute(replay);
+    EXPECT_EQ(again.trace_hash, shrunk.outcome.trace_hash);
+    EXPECT_EQ(replay.misfits(), 0u);
+    return again;
+  }
+  ADD_FAILURE() << story_name << ": no violation of " << oracle;
+  return {};
+}
+
+class SpecimenTest : public ::testing::Test {
+ protected:
+  SpecimenTest() { options_.coordination = CoordinationKind::kPublished; }
+  void ExpectFound(const std::string& story, const std::string& oracle, const std::string& text) {
+    RandomStrategy random(1);
+    PctStrategy pct(1, 3);
+    for (Strategy* strategy : {static_cast<Strategy*>(&random), static_cast<Strategy*>(&pct)}) {
+      const Outcome found = Find(story, options_, *strategy, oracle, resources_);
+      ASSERT_TRUE(found.violation);
+      EXPECT_NE(found.violation->text.find(text), std::string::npos) << found.violation->text;
+    }
+  }
+  StoryOptions options_;
+  Resources resources_;
+};
+
+TEST_F(SpecimenTest, PublishedLosesAWakeUp) {
+  ExpectFound("one-chunk", "timeout rescue", "a completion waited until the time-out of poll");
+}
+
+TEST_F(SpecimenTest, PublishedKickNeverLandsInTheHelper) {
+  ExpectFound("slow-read", "timeout rescue", "a readable socket waited");
+}
+
+TEST_F(SpecimenTest, PublishedTakesAForeignSignalForTheKick) {
+  ExpectFound("foreign-signal", "foreign EINTR", "after a signal that was no kick");
+}
+
+TEST_F(SpecimenTest, ReusedBufferIsOverwrittenWhileASocketRefersToIt) {
+  options_.coordination = CoordinationKind::kEventfd;
+  options_.retire = Retire::kReuse;
+  ExpectFound("late-reader", "page references", "");
+}
+
+TEST_F(SpecimenTest, ServerOnPublishedStalls) {
+  ExpectFound("download", "timeout rescue", "a client waited until the time-out of poll");
+}
+
+TEST_P(StoriesTest, LoopIsCleanUnderSignalsEarlyTimeoutsAndAFault) {
+  options_.signals = 2;
+  options_.early_timeouts = 2;
+  options_.faults = 1;
+  for (const Story& story : AllStories()) {
+    if (!story.exhaustible) continue;
+    RandomStrategy random(1);
+    PctStrategy pct(1, 3);
+    for (Strategy* strategy : {static_cast<Strategy*>(&random), static_cast<Strategy*>(&pct)}) {
+      for (uint64_t i = 0; i < kCleanFor && strategy->Begin(); ++i) {
+        const Outcome outcome = story.tell(options_, *strategy, resources_, nullptr);
+        strategy->End();
+        ASSERT_FALSE(outcome.violation) << story.name << ": " << outcome.violation->text;
+      }
+    }
+  }
+}
+
+TEST_P(StoriesTest, EveryScheduleOfOneChunkAndAForeignSignalIsClean) {
+  options_.signals = 1;
+  ExhaustiveStrategy strategy(Reduction::kDpor);
+  uint64_t executions = 0;
+  while (strategy.Begin()) {
+    const Outcome outcome = TellOneChunk(options_, strategy, resources_, nullptr);
+    strategy.End();
+    ++executions;
+    ASSERT_FALSE(outcome.violation) << outcome.violation->text;
+  }
+  EXPECT_TRUE(strategy.exhausted());
+  EXPECT_GT(executions, 1u);
+}
+
+// Bytes exact, nothing left open, no stall; each backend.
+TEST_P(StoriesTest, ServerServesEveryByteInEverySchedule) {
+  for (const BackendKind backend :
+       {BackendKind::kWritev, BackendKind::kLinuxSendfile, BackendKind::kLinuxAioSendfile,
+        BackendKind::kLinuxAioWrite, BackendKind::kThreadsSendfile, BackendKind::kAuto}) {
+    options_.backend = backend;
+    for (const char* name : {"download", "late-reader", "ten-downloads"}) {
+      RandomStrategy strategy(1);
+      for (int i = 0; i < 5 && strategy.Begin(); ++i) {
+        const Outcome outcome = FindStory(name)->tell(options_, strategy, resources_, nullptr);
+        ASSERT_FALSE(outcome.violation)
+            << name << " with " << ToString(backend) << ": " << outcome.violation->text;
+      }
+    }
+  }
+}
+
+TEST_P(StoriesTest, FailedAndShortReadsCutAnswersButNoByteIsWrong) {
+  options_.faults = 3;
+  options_.signals = 1;
+  PctStrategy strategy(1, 3);
+  for (int i = 0; i < 20 && strategy.Begin(); ++i) {
+    const Outcome outcome = TellTenDownloads(options_, strategy, resources_, nullptr);
+    strategy.End();
+    ASSERT_FALSE(outcome.violation) << outcome.violation->text;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Corrected, StoriesTest,
+                         ::testing::Values(CoordinationKind::kMasked, CoordinationKind::kEventfd),
+                         [](const auto& test) { return std::string(ToString(test.param)); });
+
+// A specimen that nothing hides: the server serves on it all the same, if nobody is interrupted.
+TEST(UninterruptedTest, EveryCoordinationServesOneFileToOneClient) {
+  for (const auto kind :
+       {CoordinationKind::kPublished, CoordinationKind::kMasked, CoordinationKind::kEventfd}) {
+    StoryOptions options;
+    options.coordination = kind;
+    FirstChooser chooser;
+    Resources resources;
+    const Outcome outcome = TellDownload(options, chooser, resources, nullptr);
+    EXPECT_FALSE(outcome.violation) << ToString(kind) << ": " << outcome.violation->text;
+    EXPECT_GT(outcome.state, 200'000u);  // bytes the client got, its head with them
+  }
+}
+
+}  // namespace
+}  // namespace pollux::sim
