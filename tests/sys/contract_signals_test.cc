@@ -339,7 +339,8 @@ TEST_P(SignalContractTest, KickEndsTheSleepOfTheThreadItIsFor) {
       const sigset_t open = Open();
       woken = kernel_.ppoll(nullptr, 0, &kLong, &open);
     });
-    EXPECT_EQ(Await(asleep.get(), POLLIN), POLLIN);
+    uint64_t news = 0;  // read, not only waited for: it orders `id` before what follows
+    EXPECT_EQ(kernel_.read(asleep.get(), &news, sizeof news).value(), sizeof news);
     ASSERT_TRUE(kernel_.tgkill(kernel_.getpid(), id, SIGUSR1));
     helper.Join();
     ASSERT_FALSE(woken);
