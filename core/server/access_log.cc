@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/server/error_advice.h"
+
 namespace pollux {
 namespace {
 
@@ -186,7 +188,8 @@ void AccessLog::OnWriteFailed(const Error& error) {
   // EAGAIN of a full FIFO: likewise. ENOSPC, EIO, EPIPE, EDQUOT, EFBIG: kept and tried again too,
   // as room may come back; told once.
   if (error.code != EINTR && error.code != EAGAIN && !write_failed_) {
-    log_.Error("access log {}: {}; lines are kept and tried again", path_, pollux::ToString(error));
+    log_.Error("access log {}: {}: lines are kept and tried again{}", path_,
+               pollux::ToString(error), WhatToDo(error));
   }
   write_failed_ = true;
 }

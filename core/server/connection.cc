@@ -186,10 +186,22 @@ void Connection::WatchSocket() {
   }
   // ENOMEM of epoll_ctl: a connection that can no longer be waited for is lost.
   if (Status s = registration_.SetEvents(events); !s) {
-    context_.log.Error("{}: {} on descriptor {}; the connection is closed", peer_.ToString(),
-                       ToString(s.error()), fd());
+    Complain(s.error(), "on descriptor " + std::to_string(fd()) + " for " + peer_.ToString() +
+                            ": the connection is closed");
     Close();
   }
+}
+
+void Connection::Complain(const Error& error, const std::string& about) {
+  context_.log.Error("{} {}{}", ToString(error), about, WhatToDo(error));
+}
+
+void Connection::ComplainOfOpen(const Error& error, const std::string& path) {
+  const std::optional<uint64_t> held_back = context_.open_errors.Admit(error, context_.loop.now());
+  if (!held_back) return;
+  std::string about = "while opening \"" + path + "\"";
+  if (*held_back > 0) about += " and " + std::to_string(*held_back) + " more times";
+  Complain(error, about);
 }
 
 }  // namespace pollux

@@ -23,6 +23,7 @@
 #include "core/server/access_log.h"
 #include "core/server/address.h"
 #include "core/server/config.h"
+#include "core/server/error_advice.h"
 #include "core/server/head_reader.h"
 #include "core/server/metrics.h"
 #include "core/server/send_queue.h"
@@ -76,6 +77,8 @@ struct ConnectionContext {
 
   bool draining = false;  // answers end their connections
   std::vector<char> scratch = std::vector<char>(kScratchBytes);
+
+  RepeatedErrors open_errors = {};
 
   // The Date value of `date_seconds`, formatted once a second.
   int64_t date_seconds = -1;
@@ -151,6 +154,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void OnSendTimer();
   void Arm(std::chrono::milliseconds time);
   void WatchSocket();
+  // To the error log, with what to do about it.
+  void Complain(const Error& error, const std::string& about);
+  // Requests can bring these about as fast as they come: a line a second of each errno.
+  void ComplainOfOpen(const Error& error, const std::string& path);
   void Abort();
   void CloseWith(bool reset);
   int fd() const { return socket_->get(); }

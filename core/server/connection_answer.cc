@@ -87,7 +87,7 @@ void Connection::OpenNext(OpenStep step) {
 
 void Connection::OnOpened(const OpenStep& tried, const Result<std::shared_ptr<OpenFile>>& opened) {
   if (!opened && StaticFiles::StatusForOpenError(opened.error().code) >= 500) {
-    context_.log.Error("{} while opening \"{}\"", ToString(opened.error()), tried.path);
+    ComplainOfOpen(opened.error(), tried.path);
   }
   std::variant<Response, OpenStep> next =
       context_.files.AfterOpen(*request_, tried, opened, MakeResponseContext(request_));
@@ -116,7 +116,7 @@ void Connection::StartLateResponse() {
   if (!outcome) {
     response = StaticFiles::AfterFailedStart(outcome.error().code, context);
     if (response.status >= 500) {
-      context_.log.Error("{} while listing \"{}\"", ToString(outcome.error()), request_->path);
+      Complain(outcome.error(), "while listing \"" + request_->path + "\"");
     }
   } else if (context.head_only) {
     response.rest.reset();

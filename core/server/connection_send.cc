@@ -56,8 +56,8 @@ bool Connection::NextPiece() {
   }
   const Result<ContentSource::Outcome> outcome = response_.rest->Next(response_, *this);
   if (!outcome) {
-    context_.log.Error("{} in the middle of \"{}\" for {}; the connection is closed",
-                       ToString(outcome.error()), request_->path, peer_.ToString());
+    Complain(outcome.error(), "in the middle of \"" + request_->path + "\" for " +
+                                  peer_.ToString() + ": the connection is closed");
     Abort();  // without a length, only a reset says that this was not the end
     return false;
   }
@@ -102,9 +102,10 @@ bool Connection::SendBody() {
     if (code == EPIPE || code == ECONNRESET || code == ETIMEDOUT) {
       context_.log.Debug("{}: {}", peer_.ToString(), ToString(outcome.error()));
     } else {
-      context_.log.Error("{} after {} of {} bytes of \"{}\" for {}; the connection is closed",
-                         ToString(outcome.error()), body_sent_, response_.length, request_->path,
-                         peer_.ToString());
+      Complain(outcome.error(), "after " + std::to_string(body_sent_) + " of " +
+                                    std::to_string(response_.length) + " bytes of \"" +
+                                    request_->path + "\" for " + peer_.ToString() +
+                                    ": the connection is closed");
     }
     Close();
     return false;

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/server/error_advice.h"
+
 namespace pollux {
 
 Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address,
@@ -155,8 +157,8 @@ void Listener::BackOff(const Error& error) {
     shortage_logged_ = now;
     log_.Warn(
         "{} on the listening socket (descriptor {}): accepting pauses {} ms at a time until "
-        "something is free; raise RLIMIT_NOFILE or lower --max-connections",
-        ToString(error), socket_.get(), kAcceptBackoff.count());
+        "something is free{}",
+        ToString(error), socket_.get(), kAcceptBackoff.count(), WhatToDo(error));
   }
   loop_.timers().Arm(backoff_, now + kAcceptBackoff);
   Watch();

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include "core/server/error_advice.h"
+
 namespace pollux {
 namespace {
 
@@ -125,7 +127,7 @@ void Server::RaiseDescriptorLimit() {
     if (!s) limit.rlim_cur = before;
   }
   if (!s) {
-    log_.Warn("RLIMIT_NOFILE stays as it is: {}", ToString(s.error()));
+    log_.Warn("RLIMIT_NOFILE stays as it is: {}{}", ToString(s.error()), WhatToDo(s.error()));
     return;
   }
   if (limit.rlim_cur < config_.max_connections + kOtherDescriptors) {
@@ -271,8 +273,8 @@ bool Server::OnAccept(Fd socket, const SocketAddress& peer) {
   auto connection = std::make_shared<Connection>(*context_, std::move(socket), peer, slot);
   if (Status s = connection->Start(); !s) {
     // ENOMEM, ENOSPC (fs.epoll.max_user_watches): this one is refused, the next may do better.
-    log_.Error("{} for a new connection from {}; it is closed", ToString(s.error()),
-               peer.ToString());
+    log_.Error("{} for a new connection from {}: it is closed{}", ToString(s.error()),
+               peer.ToString(), WhatToDo(s.error()));
     ++counters_.connections_refused;
     free_slots_.push_back(slot);
     return true;
