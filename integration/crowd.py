@@ -23,7 +23,7 @@ import time
 
 PER_PROCESS = 4500
 CONNECTING_AT_ONCE = 256
-SIPS_PER_S = 100         # and as many bytes of heads, of each process
+SIPS_PER_S = 25          # and as many bytes of heads, of each process
 SIP_BYTES = 1 << 14
 RECEIVE_BUFFER = 2048
 GATHER_S = 120.0
