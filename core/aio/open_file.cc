@@ -32,6 +32,13 @@ int64_t WholeNanoseconds(const timespec& t) {
                               static_cast<uint64_t>(t.tv_nsec));
 }
 
+// The permit goes with the file, or back if there is none.
+Result<std::shared_ptr<OpenFile>> WithPermit(Result<std::shared_ptr<OpenFile>> file,
+                                             FilePermit permit) {
+  if (file) (*file)->permit = std::move(permit);
+  return file;
+}
+
 Result<std::shared_ptr<OpenFile>> Describe(Kernel& kernel, Result<Fd> fd) {
   if (!fd) return Err(fd.error());
   struct stat st {};
@@ -49,8 +56,13 @@ Result<std::shared_ptr<OpenFile>> Describe(Kernel& kernel, Result<Fd> fd) {
 // The open that may wait for the disk.
 class OpenJob final : public WorkerJob {
  public:
-  OpenJob(int root, uint64_t resolve, std::string path, FileOpener::Callback done)
-      : root_(root), resolve_(resolve), path_(std::move(path)), done_(std::move(done)) {}
+  OpenJob(int root, uint64_t resolve, std::string path, FilePermit permit,
+          FileOpener::Callback done)
+      : permit_(std::move(permit)),
+        root_(root),
+        resolve_(resolve),
+        path_(std::move(path)),
+        done_(std::move(done)) {}
 
   void RunOnWorker(Kernel& kernel) override {
     auto fd = OpenPath(kernel, root_, path_, resolve_);
@@ -60,9 +72,10 @@ class OpenJob final : public WorkerJob {
     file_ = Describe(kernel, std::move(fd));
   }
 
-  void Done() override { done_(std::move(file_)); }
+  void Done() override { done_(WithPermit(std::move(file_), std::move(permit_))); }
 
  private:
+  FilePermit permit_;  // loop thread
   const int root_;
   const uint64_t resolve_;
   const std::string path_;
@@ -118,15 +131,70 @@ FileOpener::FileOpener(Kernel& kernel, WorkerPool& workers, int root, Symlinks s
     : kernel_(kernel), workers_(workers), root_(root), resolve_(ResolveFlags(symlinks)) {}
 
 void FileOpener::Open(std::string path, Callback done) {
+  FilePermit permit;
+  if (!waiting_.empty() || !TakePermit(permit)) {
+    waiting_.push_back({std::move(path), std::move(done)});
+    return;
+  }
+  OpenNow(std::move(path), std::move(permit), Sharing(std::move(done)));
+}
+
+FileOpener::Callback FileOpener::Sharing(Callback done) {
+  if (budget_ == nullptr) return done;
+  return [this, done = std::move(done)](Result<std::shared_ptr<OpenFile>> file) {
+    if (file) file = Shared(std::move(*file));
+    done(std::move(file));
+  };
+}
+
+// The file that is open already, in the same state, or this one.
+std::shared_ptr<OpenFile> FileOpener::Shared(std::shared_ptr<OpenFile> file) {
+  if (!S_ISREG(file->mode)) return file;  // reading a folder moves its descriptor's position
+  if (open_.size() > 2 * budget_->files() + 16) {
+    std::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
+  }
+  std::weak_ptr<OpenFile>& known = open_[file->key];
+  if (std::shared_ptr<OpenFile> earlier = known.lock()) return earlier;
+  known = file;
+  return file;
+}
+
+bool FileOpener::TakePermit(FilePermit& permit) {
+  if (budget_ == nullptr) return true;
+  if (!budget_->TakeFile()) {
+    if (evict_) evict_();
+    if (!budget_->TakeFile()) return false;
+  }
+  permit = FilePermit(*budget_);
+  return true;
+}
+
+void FileOpener::OpenNow(std::string path, FilePermit permit, Callback done) {
   auto fd = OpenPath(kernel_, root_, path, resolve_ | RESOLVE_CACHED);
   // EAGAIN: the walk would have to wait for the disk. EINVAL: a kernel before 5.12, which does not
   // know RESOLVE_CACHED; the worker's open tells if it meant something else.
   if (!fd && (fd.error().code == EAGAIN || fd.error().code == EINVAL)) {
-    workers_.Run(std::make_unique<OpenJob>(root_, resolve_, std::move(path), std::move(done)));
+    workers_.Run(std::make_unique<OpenJob>(root_, resolve_, std::move(path), std::move(permit),
+                                           std::move(done)));
     return;
   }
   // ENOSYS (before 5.6) and EPERM (seccomp) are errors like the others: there is no second way in.
-  done(Describe(kernel_, std::move(fd)));
+  done(WithPermit(Describe(kernel_, std::move(fd)), std::move(permit)));
+}
+
+void FileOpener::OnFreed() {
+  if (!waiting_.empty() && !queued()) loop_->Post(*this);
+}
+
+// Those who wait now, as far as there is room; who comes meanwhile comes after them.
+void FileOpener::RunJob() {
+  for (size_t left = waiting_.size(); left > 0 && !waiting_.empty(); --left) {
+    FilePermit permit;
+    if (!TakePermit(permit)) return;
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    OpenNow(std::move(next.path), std::move(permit), Sharing(std::move(next.done)));
+  }
 }
 
 }  // namespace pollux

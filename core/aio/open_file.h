@@ -8,12 +8,16 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
+#include "core/aio/descriptor_budget.h"
+#include "core/event/event_loop.h"
 #include "core/event/worker_pool.h"
 #include "core/sys/kernel.h"
 #include "core/sys/raii.h"
@@ -35,6 +39,7 @@ struct FileKeyHash {
 };
 
 struct OpenFile {
+  FilePermit permit;  // before fd: returned when it is closed
   Fd fd;
   mode_t mode = 0;  // regular file, directory, ...: the caller decides what it serves
   FileKey key;
@@ -56,12 +61,20 @@ const char* ToString(Symlinks symlinks);
 // so that with kFollow, too, only a link leads out.
 uint64_t ResolveFlags(Symlinks symlinks);
 
-class FileOpener {
+class FileOpener final : public Job {
  public:
   using Callback = std::function<void(Result<std::shared_ptr<OpenFile>>)>;
 
   // `root` is a directory descriptor and must outlive it.
   FileOpener(Kernel& kernel, WorkerPool& workers, int root, Symlinks symlinks = Symlinks::kInside);
+
+  // Who asks for more files at once than `budget` has room for is answered when others were closed,
+  // in the order of asking; and who opens a regular file that is open already shares it: thousands
+  // of slow clients of one file hold one descriptor. The budget outlives every file opened.
+  void LimitTo(EventLoop& loop, DescriptorBudget& budget) {
+    loop_ = &loop;
+    budget_ = &budget;
+  }
 
   // `path` is relative to the root, not empty ("." is the root itself), without a leading slash.
   // `done` runs exactly once, perhaps before Open returns. Errors are openat2's (ENOENT, EACCES,
@@ -69,11 +82,33 @@ class FileOpener {
   // (ENOSYS, EPERM) nothing is served: it fails closed.
   void Open(std::string path, Callback done);
 
+  // Called when there is room for no further file: may let go of files that are open without need.
+  void SetEvictor(std::function<void()> evict) { evict_ = std::move(evict); }
+  // A file was closed: those who wait are answered at the end of the turn.
+  void OnFreed();
+  size_t waiting() const { return waiting_.size(); }
+
+  void RunJob() override;
+
  private:
+  struct Waiting {
+    std::string path;
+    Callback done;
+  };
+  bool TakePermit(FilePermit& permit);
+  Callback Sharing(Callback done);
+  std::shared_ptr<OpenFile> Shared(std::shared_ptr<OpenFile> file);
+  void OpenNow(std::string path, FilePermit permit, Callback done);
+
   Kernel& kernel_;
   WorkerPool& workers_;
   int root_;
   uint64_t resolve_;
+  EventLoop* loop_ = nullptr;
+  DescriptorBudget* budget_ = nullptr;
+  std::function<void()> evict_;
+  std::deque<Waiting> waiting_;
+  std::unordered_map<FileKey, std::weak_ptr<OpenFile>, FileKeyHash> open_;
 };
 
 }  // namespace pollux
