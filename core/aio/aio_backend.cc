@@ -21,6 +21,7 @@ struct Parts {
   std::unique_ptr<Backend> fallback;
   std::optional<AutoSending> automatic;
   AioStats& stats;
+  std::function<void(const Error&)> on_fallback;
 };
 
 class AioTransfer final : public Transfer, private Reader {
@@ -52,7 +53,7 @@ class AioTransfer final : public Transfer, private Reader {
     outcome_ = outcome;
     return Step::kStop;
   }
-  Result<Step> FallBack();
+  Result<Step> FallBack(const Error& why);
   Result<Step> HandOver();
   void LeaveEngine();
 
@@ -142,7 +143,7 @@ Result<AioTransfer::Step> AioTransfer::PumpChunk(uint64_t* budget) {
       case EAGAIN:  // no thread for the helper
       case EMFILE:  // no descriptor for reading directly
       case ENFILE:
-        return FallBack();
+        return FallBack(chunk.error);
       default:  // EIO, ENODATA, ESTALE: of this file nothing more can be promised
         return Err(chunk.error);
     }
@@ -160,7 +161,7 @@ Result<AioTransfer::Step> AioTransfer::PumpChunk(uint64_t* budget) {
 }
 
 Result<AioTransfer::Step> AioTransfer::FirstChunk() {
-  if (turn_error_.code != 0) return FallBack();
+  if (turn_error_.code != 0) return FallBack(turn_error_);
   if (reads_ == nullptr) {
     reads_ = engine_.Open(request_.file);
     engine_.AddStream();
@@ -172,7 +173,7 @@ Result<AioTransfer::Step> AioTransfer::FirstChunk() {
     engine_.WaitForMemory(*this);
     return Stop(Outcome::kWaiting);
   }
-  return FallBack();  // ENOMEM, ENOSPC, EMFILE of the memory; EOPNOTSUPP of the file
+  return FallBack(chunk.error());  // ENOMEM, ENOSPC, EMFILE of the memory; EOPNOTSUPP of the file
 }
 
 // Refills in one contiguous go when the window is half empty; a lone stream keeps it full, since
@@ -233,8 +234,9 @@ Result<AioTransfer::Step> AioTransfer::Sent(const SendStep& step, uint64_t* budg
   return Err(step.error);
 }
 
-Result<AioTransfer::Step> AioTransfer::FallBack() {
+Result<AioTransfer::Step> AioTransfer::FallBack(const Error& why) {
   ++parts_.stats.fallbacks;
+  if (parts_.on_fallback) parts_.on_fallback(why);
   return HandOver();
 }
 
@@ -289,9 +291,10 @@ void AioTransfer::OnTurn() {
 
 std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
                                         std::unique_ptr<Backend> fallback,
-                                        std::optional<AutoSending> automatic, AioStats& stats) {
-  return std::make_unique<AioBackend>(
-      Parts{kernel, std::move(engine), std::move(fallback), std::move(automatic), stats});
+                                        std::optional<AutoSending> automatic, AioStats& stats,
+                                        std::function<void(const Error&)> on_fallback) {
+  return std::make_unique<AioBackend>(Parts{kernel, std::move(engine), std::move(fallback),
+                                            std::move(automatic), stats, std::move(on_fallback)});
 }
 
 }  // namespace pollux

@@ -1,6 +1,7 @@
 // linux-aio-sendfile, linux-aio-write and auto: direct reads into chunks, several ahead.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -23,9 +24,11 @@ struct AutoSending {
 
 // `fallback` sends what cannot be read directly: files on file systems without direct I/O, and
 // whatever is left of a transfer when chunk memory cannot be had.
+// `on_fallback`, if there is one, hears each time why a transfer's rest is sent by `fallback`.
 // Stop the worker pool before destroying it; every Transfer must be gone.
 std::unique_ptr<Backend> MakeAioBackend(Kernel& kernel, std::unique_ptr<ReadEngine> engine,
                                         std::unique_ptr<Backend> fallback,
-                                        std::optional<AutoSending> automatic, AioStats& stats);
+                                        std::optional<AutoSending> automatic, AioStats& stats,
+                                        std::function<void(const Error&)> on_fallback = {});
 
 }  // namespace pollux

@@ -36,6 +36,31 @@ void WarnNoAio(Logger& log, const Error& error) {
            remedy);
 }
 
+// What a transfer could not get, the first time: files are served all the same, but not as asked.
+// EINVAL and EOPNOTSUPP are no shortage: a file system without direct I/O is as good as another.
+bool WarnOfShortage(Logger& log, const Error& error) {
+  const char* remedy = nullptr;
+  switch (error.code) {
+    case EFAULT:  // the kernel found no page to read into
+    case ENOSPC:
+      remedy = "enlarge the file system of --shm-dir (/dev/shm) or lower --buffer-budget";
+      break;
+    case ENOMEM:
+      remedy = "lower --buffer-budget, or raise the limits on memory";
+      break;
+    case EMFILE:
+      remedy = "raise RLIMIT_NOFILE";
+      break;
+    case ENFILE:
+      remedy = "raise fs.file-max";
+      break;
+    default:
+      return false;
+  }
+  log.Warn("{}: what AIO has no room for is sent by threads-sendfile; {}", ToString(error), remedy);
+  return true;
+}
+
 AutoSending ChooseSending(const BackendOptions& options, Kernel& kernel, Logger& log) {
   AutoSending automatic{.residency = std::make_unique<Residency>(kernel)};
   const uint64_t read_ahead = DeviceReadAhead(kernel, options.root_fd);
@@ -73,7 +98,10 @@ Result<std::unique_ptr<Backend>> MakeAio(const BackendOptions& options, Kernel& 
         "--retire reuse is the specimen of 2006: it overwrites pages that sockets still hold "
         "and corrupts what late readers get. Not for use");
   }
-  return MakeAioBackend(kernel, std::move(engine), std::move(threads), std::move(automatic), stats);
+  return MakeAioBackend(kernel, std::move(engine), std::move(threads), std::move(automatic), stats,
+                        [&log, told = false](const Error& error) mutable {
+                          told = told || WarnOfShortage(log, error);
+                        });
 }
 
 }  // namespace
