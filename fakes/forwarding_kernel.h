@@ -62,6 +62,9 @@ class ForwardingKernel : public Kernel {
   Result<int> socket(int domain, int type, int protocol) override {
     return to_.socket(domain, type, protocol);
   }
+  Status socketpair(int domain, int type, int protocol, int* sv) override {
+    return to_.socketpair(domain, type, protocol, sv);
+  }
   Status bind(int fd, const sockaddr* addr, socklen_t len) override {
     return to_.bind(fd, addr, len);
   }
@@ -134,6 +137,10 @@ class ForwardingKernel : public Kernel {
   Status kill(pid_t pid, int signum) override { return to_.kill(pid, signum); }
   Status tgkill(pid_t tgid, pid_t tid, int signum) override {
     return to_.tgkill(tgid, tid, signum);
+  }
+  Result<pid_t> fork() override { return to_.fork(); }
+  Result<pid_t> waitpid(pid_t pid, int* status, int options) override {
+    return to_.waitpid(pid, status, options);
   }
   pid_t getpid() override { return to_.getpid(); }
   pid_t gettid() override { return to_.gettid(); }

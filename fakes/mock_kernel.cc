@@ -26,6 +26,7 @@ void MockKernel::DelegateTo(Kernel& kernel) {
   ON_CALL(*this, munmap).WillByDefault(Invoke(&kernel, &Kernel::munmap));
   ON_CALL(*this, madvise).WillByDefault(Invoke(&kernel, &Kernel::madvise));
   ON_CALL(*this, socket).WillByDefault(Invoke(&kernel, &Kernel::socket));
+  ON_CALL(*this, socketpair).WillByDefault(Invoke(&kernel, &Kernel::socketpair));
   ON_CALL(*this, bind).WillByDefault(Invoke(&kernel, &Kernel::bind));
   ON_CALL(*this, listen).WillByDefault(Invoke(&kernel, &Kernel::listen));
   ON_CALL(*this, accept4).WillByDefault(Invoke(&kernel, &Kernel::accept4));
@@ -55,6 +56,8 @@ void MockKernel::DelegateTo(Kernel& kernel) {
   ON_CALL(*this, sigpending).WillByDefault(Invoke(&kernel, &Kernel::sigpending));
   ON_CALL(*this, kill).WillByDefault(Invoke(&kernel, &Kernel::kill));
   ON_CALL(*this, tgkill).WillByDefault(Invoke(&kernel, &Kernel::tgkill));
+  ON_CALL(*this, fork).WillByDefault(Invoke(&kernel, &Kernel::fork));
+  ON_CALL(*this, waitpid).WillByDefault(Invoke(&kernel, &Kernel::waitpid));
   ON_CALL(*this, getpid).WillByDefault(Invoke(&kernel, &Kernel::getpid));
   ON_CALL(*this, gettid).WillByDefault(Invoke(&kernel, &Kernel::gettid));
   ON_CALL(*this, geteuid).WillByDefault(Invoke(&kernel, &Kernel::geteuid));

@@ -51,6 +51,7 @@ class MockKernel : public Kernel {
   MOCK_METHOD(Status, munmap, (void* addr, size_t length), (override));
   MOCK_METHOD(Status, madvise, (void* addr, size_t length, int advice), (override));
   MOCK_METHOD(Result<int>, socket, (int domain, int type, int protocol), (override));
+  MOCK_METHOD(Status, socketpair, (int domain, int type, int protocol, int* sv), (override));
   MOCK_METHOD(Status, bind, (int fd, const sockaddr* addr, socklen_t len), (override));
   MOCK_METHOD(Status, listen, (int fd, int backlog), (override));
   MOCK_METHOD(Result<int>, accept4, (int fd, sockaddr* addr, socklen_t* len, int flags),
@@ -94,6 +95,8 @@ class MockKernel : public Kernel {
   MOCK_METHOD(Status, sigpending, (sigset_t * out), (override));
   MOCK_METHOD(Status, kill, (pid_t pid, int signum), (override));
   MOCK_METHOD(Status, tgkill, (pid_t tgid, pid_t tid, int signum), (override));
+  MOCK_METHOD(Result<pid_t>, fork, (), (override));
+  MOCK_METHOD(Result<pid_t>, waitpid, (pid_t pid, int* status, int options), (override));
   MOCK_METHOD(pid_t, getpid, (), (override));
   MOCK_METHOD(pid_t, gettid, (), (override));
   MOCK_METHOD(uid_t, geteuid, (), (override));

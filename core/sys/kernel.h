@@ -117,9 +117,11 @@ class Kernel {
   virtual Status munmap(void* addr, size_t length) = 0;
   virtual Status madvise(void* addr, size_t length, int advice) = 0;
 
-  // --- Sockets: socket(2) bind(2) listen(2) accept4(2) getsockname(2) setsockopt(2) getsockopt(2)
+  // --- Sockets: socket(2) socketpair(2) bind(2) listen(2) accept4(2) getsockname(2) setsockopt(2)
+  // getsockopt(2)
   //     recv(2) send(2) writev(2) sendfile(2) shutdown(2) ioctl(2) (SIOCOUTQ, tcp(7))
   virtual Result<int> socket(int domain, int type, int protocol) = 0;
+  virtual Status socketpair(int domain, int type, int protocol, int* sv) = 0;  // two of them
   virtual Status bind(int fd, const sockaddr* addr, socklen_t len) = 0;
   virtual Status listen(int fd, int backlog) = 0;
   virtual Result<int> accept4(int fd, sockaddr* addr, socklen_t* len, int flags) = 0;
@@ -162,8 +164,12 @@ class Kernel {
   virtual Status kill(pid_t pid, int signum) = 0;
   virtual Status tgkill(pid_t tgid, pid_t tid, int signum) = 0;
 
-  // --- Process: getpid(2) gettid(2) geteuid(2) getrlimit(2) setrlimit(2) setgroups(2) setgid(2)
-  //     setuid(2) getpwnam_r(3)
+  // --- Process: fork(2) waitpid(2) getpid(2) gettid(2) geteuid(2) getrlimit(2) setrlimit(2)
+  //     setgroups(2) setgid(2) setuid(2) getpwnam_r(3)
+  // 0 in the new process. Only a process with one thread may call it: the new one has only the
+  // caller's, and whatever others held stays locked in it.
+  virtual Result<pid_t> fork() = 0;
+  virtual Result<pid_t> waitpid(pid_t pid, int* status, int options) = 0;
   virtual pid_t getpid() = 0;
   virtual pid_t gettid() = 0;
   virtual uid_t geteuid() = 0;

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
@@ -158,6 +159,9 @@ Status LinuxKernel::madvise(void* addr, size_t length, int advice) {
 Result<int> LinuxKernel::socket(int domain, int type, int protocol) {
   return Value<int>(::socket(domain, type, protocol), "socket");
 }
+Status LinuxKernel::socketpair(int domain, int type, int protocol, int* sv) {
+  return Done(::socketpair(domain, type, protocol, sv), "socketpair");
+}
 Status LinuxKernel::bind(int fd, const sockaddr* addr, socklen_t len) {
   return Done(::bind(fd, addr, len), "bind");
 }
@@ -253,6 +257,10 @@ Status LinuxKernel::tgkill(pid_t tgid, pid_t tid, int signum) {
   return Done(::tgkill(tgid, tid, signum), "tgkill");
 }
 
+Result<pid_t> LinuxKernel::fork() { return Value<pid_t>(::fork(), "fork"); }
+Result<pid_t> LinuxKernel::waitpid(pid_t pid, int* status, int options) {
+  return Value<pid_t>(::waitpid(pid, status, options), "waitpid");
+}
 pid_t LinuxKernel::getpid() { return ::getpid(); }
 pid_t LinuxKernel::gettid() { return ::gettid(); }
 uid_t LinuxKernel::geteuid() { return ::geteuid(); }

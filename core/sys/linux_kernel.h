@@ -28,6 +28,7 @@ class LinuxKernel final : public Kernel {
   Status madvise(void* addr, size_t length, int advice) override;
 
   Result<int> socket(int domain, int type, int protocol) override;
+  Status socketpair(int domain, int type, int protocol, int* sv) override;
   Status bind(int fd, const sockaddr* addr, socklen_t len) override;
   Status listen(int fd, int backlog) override;
   Result<int> accept4(int fd, sockaddr* addr, socklen_t* len, int flags) override;
@@ -65,6 +66,8 @@ class LinuxKernel final : public Kernel {
   Status kill(pid_t pid, int signum) override;
   Status tgkill(pid_t tgid, pid_t tid, int signum) override;
 
+  Result<pid_t> fork() override;
+  Result<pid_t> waitpid(pid_t pid, int* status, int options) override;
   pid_t getpid() override;
   pid_t gettid() override;
   uid_t geteuid() override;

@@ -30,6 +30,8 @@ class Fd {
 
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
+  // Its owner is the caller, or the end of the process.
+  int Release() { return std::exchange(fd_, -1); }
   // close(2) is never retried, and its error has nobody to tell: the files are only read, and the
   // descriptor is gone in any case.
   void Reset() {

@@ -125,6 +125,11 @@ Status SimKernel::setrlimit(int resource, const rlimit& limit) {
   return {};
 }
 
+// One process is modelled: workers are not.
+Result<pid_t> SimKernel::fork() { NotModelled("fork"); }
+Result<pid_t> SimKernel::waitpid(pid_t, int*, int) { NotModelled("waitpid"); }
+Status SimKernel::socketpair(int, int, int, int*) { NotModelled("socketpair"); }
+
 Status SimKernel::setgroups(std::span<const gid_t>) { NotModelled("setgroups"); }
 Status SimKernel::setgid(gid_t) { NotModelled("setgid"); }
 Status SimKernel::setuid(uid_t) { NotModelled("setuid"); }

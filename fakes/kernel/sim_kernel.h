@@ -98,6 +98,7 @@ class SimKernel final : public Kernel {
   Status madvise(void* addr, size_t length, int advice) override;
 
   Result<int> socket(int domain, int type, int protocol) override;
+  Status socketpair(int domain, int type, int protocol, int* sv) override;
   Status bind(int fd, const sockaddr* addr, socklen_t len) override;
   Status listen(int fd, int backlog) override;
   Result<int> accept4(int fd, sockaddr* addr, socklen_t* len, int flags) override;
@@ -140,6 +141,8 @@ class SimKernel final : public Kernel {
   uid_t geteuid() override;
   Status getrlimit(int resource, rlimit* out) override;
   Status setrlimit(int resource, const rlimit& limit) override;
+  Result<pid_t> fork() override;
+  Result<pid_t> waitpid(pid_t pid, int* status, int options) override;
   Status setgroups(std::span<const gid_t> groups) override;
   Status setgid(gid_t gid) override;
   Status setuid(uid_t uid) override;
