@@ -48,6 +48,11 @@ def test_mistakes(tmp_path, arguments):
             result.stderr), "the flag is not named"
 
 
+def test_a_flag_twice(tmp_path):
+    result = run(tmp_path, "--chunk", "64K", "--chunk", "64K")
+    assert_one_line_and_2(result, "--chunk is given 2 times")
+
+
 def test_control_bytes_in_arguments_do_not_break_the_line(tmp_path):
     assert_one_line_and_2(run(tmp_path, "--backend", "a\nb\x1b[31m"))
 

@@ -1,6 +1,7 @@
 """Resources that run out: descriptors, AIO contexts, shared memory, direct I/O."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from cache import make_cold
 from client import Connection, fetch, fetch_checked
 from data import Checker
 from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
+from metrics import Metrics
 from swarm import Download, Swarm
 
 MIB = 1 << 20
@@ -25,22 +27,77 @@ def descriptors_up_to(server, count):
         assert server.alive()
 
 
+def metrics_over(connection):
+    """A scrape on a connection that is established already: a new one might have to wait."""
+    connection.ask("/metrics")
+    return Metrics(connection.read_answer().body.decode())
+
+
+def as_many_as_are_let_in(server, served, crowd_size):
+    """More connections than the server takes at once; returns when it has taken those it takes."""
+    crowd = [Connection(server.port) for _ in range(crowd_size)]
+    most = int(re.search(r"at most (\d+) connections at once", server.stderr())[1])
+    assert most < crowd_size
+    while metrics_over(served).value("pollux_connections") < most:
+        assert server.alive()
+    return crowd, most
+
+
+def cpu_in_one_second(server):
+    before = server.cpu_seconds()
+    time.sleep(1)
+    return server.cpu_seconds() - before
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("way", SOUND, ids="-".join)
+@pytest.mark.parametrize("backend", ["auto", "linux-aio-sendfile"])
+def test_idle_connections_cannot_take_the_descriptors_of_others(pollux, files, way, backend):
+    limit = 100
+    server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (limit, limit)},
+                    **flags(backend, way))
+    with Connection(server.port) as served:
+        crowd, most = as_many_as_are_let_in(server, served, 2 * limit)
+        assert most >= limit // 4
+        burnt = cpu_in_one_second(server)
+        assert burnt < (0.2 if not servers.sanitizer() else 0.5), f"{burnt:.2f} s of CPU in 1 s"
+        # Everybody who is in asks for a file of their own, cold, all at once: more files than
+        # there are descriptors for.
+        inside = [served, *crowd[:most - 1]]
+        several = [files.get(200_000, copy) for copy in range(len(inside))]
+        make_cold(*(file.path for file in several))
+        for connection, file in zip(inside, several):
+            connection.ask("/" + file.name)
+        for connection, file in zip(inside, several):
+            head = connection.read_head()
+            assert head.status == 200
+            connection.read_checked(Checker(file), head)
+        for connection in crowd:
+            connection.close()
+        # Who waited in the backlog is let in.
+        fetch_checked(server.port, several[0])
+        metrics = metrics_over(served)
+        assert metrics.value("pollux_accept_shortages_total") == 0
+        assert metrics.value("pollux_opens_waiting") == 0
+    assert "EMFILE" not in server.stderr()
+    gauges.wait_idle(server)
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize("way", SOUND, ids="-".join)
 def test_out_of_descriptors_it_waits_without_spinning_and_recovers(pollux, files, way):
-    limit = 80
-    server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (limit, limit)},
-                    **flags("auto", way))
+    """The limit is lowered behind the server's back, as a shortage of the whole system would."""
+    server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (200, 200)}, **flags("auto", way))
     file = files.get(65537)
     served = Connection(server.port)
     served.ask("/" + file.name)
     served.read_checked(Checker(file))
-    crowd = [Connection(server.port) for _ in range(2 * limit)]
+    limit = len(server.descriptors()) + 20
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    crowd = [Connection(server.port) for _ in range(60)]
     descriptors_up_to(server, limit)
     # One second of shortage: a loop that spins burns all of it.
-    before = server.cpu_seconds()
-    time.sleep(1)
-    burnt = server.cpu_seconds() - before
+    burnt = cpu_in_one_second(server)
     assert burnt < (0.2 if not servers.sanitizer() else 0.5), f"{burnt:.2f} s of CPU in 1 s"
     # Those who are in get answers, files or an honest 503 when none can be opened.
     served.ask("/" + file.name)
@@ -61,9 +118,8 @@ def test_out_of_descriptors_it_waits_without_spinning_and_recovers(pollux, files
 def test_out_of_descriptors_nothing_is_left_half_closed(pollux, files):
     limit = 80
     server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (limit, limit)})
-    fetch(server.port, "/missing")
-    crowd = [Connection(server.port) for _ in range(2 * limit)]
-    descriptors_up_to(server, limit)
+    with Connection(server.port) as served:
+        crowd, _ = as_many_as_are_let_in(server, served, 2 * limit)
     for connection in crowd:
         connection.close()
     gauges.wait_idle(server)
@@ -174,6 +230,8 @@ def test_a_full_dev_shm(pollux, own_files, retire):
     for file in several:
         with Swarm([Download(server.port, file, may_end_early=True)]) as swarm:
             swarm.run()
+    # Told once, with what to do.
+    assert server.stderr().count("--shm-dir") == 1
     gauges.wait_idle(server)
     assert fetch(server.port, "/missing").status == 404
 

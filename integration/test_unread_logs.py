@@ -23,9 +23,10 @@ PIPE_BYTES = 4 * 4096
 
 # A pipe of another user cannot be opened again: the way round is another one.
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+CANNOT = os.geteuid() != 0 or shutil.which("setpriv") is None
 USERS = [pytest.param([], id="own-pipe"),
-         pytest.param(AS_NOBODY, id="foreign-pipe", marks=pytest.mark.skipif(
-             os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root to give it up"))]
+         pytest.param(AS_NOBODY, id="foreign-pipe",
+                      marks=pytest.mark.skipif(CANNOT, reason="needs root to give it up"))]
 
 
 class UnreadServer(PolluxServer):

@@ -109,38 +109,38 @@ std::string FormatAccessLine(const AccessRecord& record) {
   return FormatWhole(shorter);
 }
 
-AccessLog::AccessLog(Kernel& kernel, EventLoop& loop, Logger& log, std::string path)
-    : kernel_(kernel), loop_(loop), log_(log), path_(std::move(path)), flush_timer_([this] {
-        Flush();
-      }) {
-  if (path_ == "-") output_ = LineOutput(kernel_, STDOUT_FILENO);
-}
+AccessLog::AccessLog(Kernel& kernel, EventLoop& loop, Logger& log, std::string path,
+                     LineOutput output)
+    : kernel_(kernel),
+      loop_(loop),
+      log_(log),
+      path_(std::move(path)),
+      output_(std::move(output)),
+      flush_timer_([this] { Flush(); }) {}
 
 AccessLog::~AccessLog() {
   Flush();
+  const TimePoint until = MonotonicNow(kernel_) + kLastFlushMax;
+  for (TimePoint now = until - kLastFlushMax; !buffer_.empty() && now < until;
+       now = MonotonicNow(kernel_)) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
+    output_.AwaitRoom(static_cast<int>(left.count()));
+    Flush();
+    if (!pipe_full_) break;  // no room is not what it lacks
+  }
   const auto lines = std::count(buffer_.begin(), buffer_.end(), '\n');
   if (lines > 0) log_.Warn("access log {}: the last {} lines were lost", path_, lines);
 }
 
-Result<LineOutput> AccessLog::OpenFile() {
+Result<LineOutput> AccessLog::Open(Kernel& kernel, const std::string& path) {
+  if (path.empty()) return LineOutput();
+  if (path == "-") return LineOutput::WithoutWaiting(kernel, STDOUT_FILENO);
   // O_NONBLOCK: a log that is a FIFO must not stop the server when its reader is slow.
   Result<Fd> file =
-      OwnFd(kernel_, kernel_.openat(AT_FDCWD, path_.c_str(),
-                                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
+      OwnFd(kernel, kernel.openat(AT_FDCWD, path.c_str(),
+                                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644));
   if (!file) return Err(file.error());
-  return LineOutput(kernel_, std::move(*file));
-}
-
-Status AccessLog::Open() {
-  if (!enabled()) return {};
-  if (path_ == "-") {
-    output_ = LineOutput::WithoutWaiting(kernel_, STDOUT_FILENO);
-    return {};
-  }
-  Result<LineOutput> file = OpenFile();
-  if (!file) return Err(file.error());
-  output_ = std::move(*file);
-  return {};
+  return LineOutput(kernel, std::move(*file));
 }
 
 void AccessLog::Add(const AccessRecord& record) {
@@ -192,12 +192,13 @@ void AccessLog::OnWriteFailed(const Error& error) {
                pollux::ToString(error), WhatToDo(error));
   }
   write_failed_ = true;
+  pipe_full_ = error.code == EAGAIN;
 }
 
 void AccessLog::Reopen() {
   if (!enabled() || path_ == "-") return;
   Flush();
-  Result<LineOutput> file = OpenFile();
+  Result<LineOutput> file = Open(kernel_, path_);
   if (!file) {
     log_.Error("reopening the access log {}: {}; the old file stays in use", path_,
                pollux::ToString(file.error()));

@@ -50,13 +50,16 @@ class AccessLog {
   static constexpr std::chrono::seconds kFlushInterval{1};
   // After a write that failed: doubled from here up to kFlushInterval while nothing is taken.
   static constexpr std::chrono::milliseconds kRetryMin{10};
+  static constexpr std::chrono::milliseconds kLastFlushMax{1000};
 
   // `path` may be "-" for standard output, or empty: then nothing is logged.
-  AccessLog(Kernel& kernel, EventLoop& loop, Logger& log, std::string path);
-  ~AccessLog();  // flushes
+  // `output` is what Open gave.
+  AccessLog(Kernel& kernel, EventLoop& loop, Logger& log, std::string path, LineOutput output);
+  // Flushes. A reader that still reads gets up to a second, since nobody is served any more.
+  ~AccessLog();
 
-  // To be called before rights are given up. Until then "-" is standard output as it is.
-  Status Open();
+  // To be called before rights are given up. EISDIR, ENOENT, EACCES, ...: as open(2) has them.
+  static Result<LineOutput> Open(Kernel& kernel, const std::string& path);
   bool enabled() const { return !path_.empty(); }
 
   void Add(const AccessRecord& record);
@@ -70,7 +73,6 @@ class AccessLog {
   uint64_t dropped_lines() const { return dropped_lines_; }
 
  private:
-  Result<LineOutput> OpenFile();
   void OnWriteFailed(const Error& error);
 
   Kernel& kernel_;
@@ -85,6 +87,7 @@ class AccessLog {
   uint64_t dropped_lines_ = 0;
   uint64_t dropped_untold_ = 0;
   bool write_failed_ = false;  // told once, until a write succeeds
+  bool pipe_full_ = false;     // of the last failed write: EAGAIN
 };
 
 }  // namespace pollux

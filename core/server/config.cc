@@ -119,6 +119,8 @@ void AddServing(CLI::App& app, Config& config) {
                "List folders without index.html, but for names that begin with a dot");
   AddSize(app, "--listing-memory", config.rules.listing_memory_max, 1_MiB, 64_GiB,
           "For all listings under way; folders that do not fit are not sorted");
+  AddCount(app, "--workers", config.workers, 1, 256,
+           "Processes that serve; each has all the other limits for itself");
   AddCount(app, "--max-connections", config.max_connections, 1, 1'000'000,
            "Connections at once; more wait in the backlog");
 }
@@ -208,6 +210,29 @@ std::string Contradiction(const Config& config) {
   return "";
 }
 
+// CLI11 would say how many values it wanted; what happened is that a flag was repeated.
+std::string Repeated(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (!option->get_positional() && option->count() > 1) {
+      return option->get_name() + " is given " + std::to_string(option->count()) +
+             " times; give it once";
+    }
+  }
+  return "";
+}
+
+std::vector<std::string> FlagsWithoutUse(const CLI::App& app, const Config& config) {
+  std::vector<std::string> out;
+  if (config.backend.kind == BackendKind::kLinuxAioSendfile) return out;
+  for (const char* flag : {"--retire", "--shm-dir"}) {
+    if (app.count(flag) == 0) continue;
+    out.push_back(std::string(flag) + " has no effect with --backend " +
+                  ToString(config.backend.kind) +
+                  ": only linux-aio-sendfile sends from chunks by reference");
+  }
+  return out;
+}
+
 ParsedArguments Mistake(std::string message) {
   // One line, whatever a library or an argument put into it.
   std::replace_if(
@@ -244,10 +269,12 @@ ParsedArguments ParseArguments(int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion& version) {
     return {std::nullopt, 0, std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
-    return Mistake(error.what());
+    const std::string repeated = Repeated(app);
+    return Mistake(repeated.empty() ? error.what() : repeated);
   }
   const std::string contradiction = Contradiction(config);
   if (!contradiction.empty()) return Mistake(contradiction);
+  config.warnings = FlagsWithoutUse(app, config);
   return {std::move(config), 0, ""};
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/aio/backend.h"
 #include "core/event/coordination.h"
@@ -33,6 +34,7 @@ struct Config {
   EventHandlerKind event_handler = EventHandlerKind::kEpoll;
   unsigned io_threads = 32;
   Symlinks symlinks = Symlinks::kInside;
+  size_t workers = 1;
   size_t max_connections = 10000;
 
   std::string access_log;  // a path, "-" for standard output, empty for none
@@ -47,6 +49,9 @@ struct Config {
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
   http::Limits limits;
   ServingRules rules;
+
+  // Of flags that were given and have no effect beside the others: a line each, to warn of.
+  std::vector<std::string> warnings;
 };
 
 // The end of the command line's story: either a configuration, or a text and an exit status.

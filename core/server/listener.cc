@@ -11,7 +11,7 @@
 namespace pollux {
 
 Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address,
-                               uint64_t unsent_bytes_max) {
+                               uint64_t unsent_bytes_max, bool shared) {
   Result<Fd> socket =
       OwnFd(kernel, kernel.socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return socket;
@@ -19,6 +19,11 @@ Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address,
   // A restarted server must get its port back while old connections are in TIME_WAIT.
   if (Status s = kernel.setsockopt(socket->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); !s) {
     return Err(s.error());
+  }
+  if (shared) {
+    if (Status s = kernel.setsockopt(socket->get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); !s) {
+      return Err(s.error());
+    }
   }
   // A head and its file are one answer: MSG_MORE joins what belongs together, and what ends an
   // answer must not wait for an ACK. Set here and not on each accepted socket: Linux hands it down,

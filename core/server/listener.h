@@ -40,8 +40,11 @@ class Acceptor {
 // that never reads: a thousand of them were measured to hold 1.3 to 1.5 GB, page references of
 // punched chunks among it, and the host's TCP memory pressure then slowed every connection down.
 // What is on its way to a client that reads is bounded by its window alone.
+//
+// `shared`: others of the same user may listen here too, and the kernel deals connections out to
+// all of them (SO_REUSEPORT, socket(7)).
 Result<Fd> OpenListeningSocket(Kernel& kernel, const SocketAddress& address,
-                               uint64_t unsent_bytes_max = kUnsentBytesMax);
+                               uint64_t unsent_bytes_max = kUnsentBytesMax, bool shared = false);
 
 // Where it really listens: the port that 0 became.
 Result<SocketAddress> BoundAddress(Kernel& kernel, const Fd& socket);
@@ -56,6 +59,7 @@ class Listener final : public FdeventCallback {
   // No more OnAccept until Resume. Both may be called at any time.
   void Pause();
   void Resume();
+  bool paused() const { return paused_; }
   // Clients are refused from now on.
   void Close();
 

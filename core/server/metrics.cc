@@ -54,6 +54,11 @@ class Families {
     families_.push_back(std::move(family));
     return families_.back();
   }
+  void Label(const char* name, const std::string& value) {
+    for (MetricFamily& family : families_) {
+      for (ClientMetric& metric : family.metric) metric.label.push_back({name, value});
+    }
+  }
   std::string Text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
@@ -89,6 +94,11 @@ void AddServer(Families& out, const MetricsSources& sources) {
               server.bytes_sent_memory + sources.aio.bytes_sent);
   out.Counter("pollux_access_log_dropped_lines_total", "Lines the access log had no room for.",
               sources.access_log_dropped_lines);
+  out.Counter("pollux_error_log_lost_lines_total", "Lines that standard error did not take.",
+              sources.error_log_lost_lines);
+  out.Gauge("pollux_open_files", "Files open or being opened.", sources.open_files);
+  out.Gauge("pollux_opens_waiting", "Files not opened yet for lack of descriptors.",
+            sources.opens_waiting);
 }
 
 void AddLoop(Families& out, const MetricsSources& sources) {
@@ -162,6 +172,7 @@ std::string RenderMetrics(const MetricsSources& sources) {
   AddServer(families, sources);
   AddLoop(families, sources);
   AddAio(families, sources);
+  if (sources.worker) families.Label("worker", std::to_string(*sources.worker));
   return families.Text();
 }
 

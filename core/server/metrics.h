@@ -1,11 +1,16 @@
 // What --metrics-path shows: plain counters, rendered as Prometheus text by prometheus-cpp.
 //
+// With --workers each worker answers for itself, and every sample says which one it is from:
+// whoever asks on a new connection is answered by any of them, so one who wants all asks until all
+// have answered, and adds up. Nothing is shared between workers, and numbers are no exception.
+//
 // No registry: its metrics are atomics behind locks, and everything here is counted on one thread.
 // Loop thread only.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/aio/aio_stats.h"
@@ -38,6 +43,11 @@ struct MetricsSources {
   uint64_t workers_queued = 0;
   uint64_t workers_inline_runs = 0;
   uint64_t access_log_dropped_lines = 0;
+  uint64_t error_log_lost_lines = 0;
+  uint64_t open_files = 0;     // that descriptors are set aside for
+  uint64_t opens_waiting = 0;  // for others to be closed
+  // Which of several workers this is: a label of every sample.
+  std::optional<size_t> worker = std::nullopt;
 };
 
 inline constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";

@@ -17,18 +17,9 @@ namespace {
 
 constexpr const char* kMimeTypesPath = "/etc/mime.types";
 constexpr size_t kMimeTypesBytesMax = 1024 * 1024;
-// Beside connections: the root, logs, epoll, eventfds, chunks, files being opened.
-constexpr size_t kOtherDescriptors = 64;
-
-void WriteAll(Kernel& kernel, int fd, std::string_view text) {
-  while (!text.empty()) {
-    const Result<size_t> written = kernel.write(fd, text.data(), text.size());
-    // EINTR: nothing was written. Anything else (EPIPE, ENOSPC) leaves nobody to tell.
-    if (!written && written.error().code == EINTR) continue;
-    if (!written || *written == 0) return;
-    text.remove_prefix(*written);
-  }
-}
+// Beside connections and files: the standard three, the root, the listening socket, logs, epoll,
+// eventfds, the chunks' memfd. And one for each thread that may look at a folder.
+constexpr uint64_t kOtherDescriptors = 24;
 
 }  // namespace
 
@@ -42,24 +33,16 @@ class Server::Reaper final : public Job {
   Server& server_;
 };
 
-int ServerMain(Kernel& kernel, int argc, const char* const* argv) {
-  OccupyStandardDescriptors(kernel);
-  ParsedArguments arguments = ParseArguments(argc, argv);
-  if (!arguments.config) {
-    WriteAll(kernel, arguments.exit_status == 0 ? STDOUT_FILENO : STDERR_FILENO, arguments.text);
-    return arguments.exit_status;
-  }
-  Server server(kernel, std::move(*arguments.config));
-  if (std::optional<std::string> failure = server.Prepare()) {
-    WriteAll(kernel, STDERR_FILENO, "pollux: " + *failure + "\n");
-    return 2;
-  }
-  if (Status s = server.Run(); !s) {
-    WriteAll(kernel, STDERR_FILENO, "pollux: " + ToString(s.error()) + "\n");
-    return 1;
-  }
-  return 0;
-}
+// Stops are the supervisor's to tell.
+class Server::WorkerSignals final : public SignalHandler {
+ public:
+  explicit WorkerSignals(Server& server) : server_(server) {}
+  void OnTerminate() override {}
+  void OnHangup() override { server_.OnHangup(); }
+
+ private:
+  Server& server_;
+};
 
 Server::Server(Kernel& kernel, Config config)
     : kernel_(kernel),
@@ -69,6 +52,7 @@ Server::Server(Kernel& kernel, Config config)
       readers_(config_.limits) {}
 
 Server::~Server() {
+  if (descriptors_ != nullptr) descriptors_->SetOnFreed({}, {});
   CloseConnections();
   listener_.reset();
   // Workers and helper first: they use what is destroyed after them. io_destroy, in the backend's
@@ -79,17 +63,39 @@ Server::~Server() {
 
 // --- Getting ready -------------------------------------------------------------------------------
 
-std::optional<std::string> Server::Prepare() {
+std::optional<std::string> Server::Acquire() {
   // The root, the port and the log may need rights that --user gives up.
   if (auto failure = OpenRoot()) return failure;
-  RaiseDescriptorLimit();
+  ShareOutDescriptors();
   if (auto failure = Listen()) return failure;
-  if (auto failure = BuildLoop()) return failure;
   if (auto failure = OpenAccessLog()) return failure;
   if (auto failure = BecomeUser()) return failure;
   if (auto failure = CheckRoot()) return failure;
+  WarnOfFlags();
+  return std::nullopt;
+}
+
+std::optional<std::string> Server::Build() {
+  if (auto failure = BuildLoop()) return failure;
   if (auto failure = BuildServing()) return failure;
-  WarnOfSpecimens();
+  if (worker_) return AttachControl();
+  return std::nullopt;
+}
+
+void Server::BecomeWorker(size_t index, int control) {
+  worker_ = index;
+  control_fd_ = control;
+  // With a copy of another's socket open here, that one would go on listening when it should not.
+  Fd own = std::move(listening_[index]);
+  listening_.clear();
+  listening_.push_back(std::move(own));
+}
+
+std::optional<std::string> Server::AttachControl() {
+  worker_signals_ = std::make_unique<WorkerSignals>(*this);
+  loop_->SetSignalHandler(worker_signals_.get());
+  control_ = std::make_unique<WorkerControl>(kernel_, *loop_, control_fd_, *this);
+  if (Status s = control_->Start(); !s) return "--workers: " + ToString(s.error());
   return std::nullopt;
 }
 
@@ -117,35 +123,62 @@ std::optional<std::string> Server::CheckRoot() {
   return failure;
 }
 
-void Server::RaiseDescriptorLimit() {
+// What there will be; nothing if that cannot be told.
+std::optional<uint64_t> Server::RaiseDescriptorLimit() {
   rlimit limit{};
   Status s = kernel_.getrlimit(RLIMIT_NOFILE, &limit);
   if (s && limit.rlim_cur < limit.rlim_max) {
     const rlim_t before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     s = kernel_.setrlimit(RLIMIT_NOFILE, limit);
-    if (!s) limit.rlim_cur = before;
+    if (!s) {
+      // EPERM: above fs.nr_open.
+      log_.Warn("RLIMIT_NOFILE stays at {}: {}{}", before, ToString(s.error()),
+                WhatToDo(s.error()));
+      return before;
+    }
   }
-  if (!s) {
-    log_.Warn("RLIMIT_NOFILE stays as it is: {}{}", ToString(s.error()), WhatToDo(s.error()));
-    return;
+  if (s) return limit.rlim_cur;
+  log_.Warn("RLIMIT_NOFILE is not known: {}{}", ToString(s.error()), WhatToDo(s.error()));
+  return std::nullopt;
+}
+
+void Server::ShareOutDescriptors() {
+  // Without a limit nothing ever waits.
+  const uint64_t limit = RaiseDescriptorLimit().value_or(RLIM_INFINITY);
+  uint64_t others = kOtherDescriptors + config_.io_threads;
+  const BackendOptions& backend = config_.backend;
+  if (backend.kind == BackendKind::kLinuxAioSendfile && backend.retire == Retire::kFresh) {
+    others += backend.buffer_budget_bytes / backend.chunk_bytes;  // a file a chunk
   }
-  if (limit.rlim_cur < config_.max_connections + kOtherDescriptors) {
+  descriptors_ = std::make_unique<DescriptorBudget>(limit > others ? limit - others : 0);
+  const size_t connections = descriptors_->connections_max();
+  if (connections < config_.max_connections) {
     log_.Warn(
-        "RLIMIT_NOFILE is {}: of --max-connections {} the last will wait for free descriptors",
-        limit.rlim_cur, config_.max_connections);
+        "RLIMIT_NOFILE is {}: at most {} connections at once, not --max-connections {}; raise its "
+        "hard limit (ulimit -Hn, LimitNOFILE= of systemd) to {} or more",
+        limit, connections, config_.max_connections,
+        others + DescriptorBudget::NeededFor(config_.max_connections));
   }
 }
 
 std::optional<std::string> Server::Listen() {
-  Result<Fd> socket = OpenListeningSocket(kernel_, config_.listen, config_.unsent_bytes_max);
   // EADDRINUSE: the port is taken. EACCES: a port below 1024. EADDRNOTAVAIL: not our address.
   // EAFNOSUPPORT: no IPv6 here.
-  if (!socket) return "--listen " + config_.listen.ToString() + ": " + ToString(socket.error());
-  listening_ = std::move(*socket);
-  Result<SocketAddress> address = BoundAddress(kernel_, listening_);
-  if (!address) return "--listen " + config_.listen.ToString() + ": " + ToString(address.error());
-  address_ = *address;
+  const auto refused = [this](const Error& error) {
+    return "--listen " + config_.listen.ToString() + ": " + ToString(error);
+  };
+  address_ = config_.listen;
+  const bool shared = config_.workers > 1;
+  while (listening_.size() < config_.workers) {
+    Result<Fd> socket = OpenListeningSocket(kernel_, address_, config_.unsent_bytes_max, shared);
+    if (!socket) return refused(socket.error());
+    listening_.push_back(std::move(*socket));
+    // The first one finds out what port 0 is; the others share it.
+    Result<SocketAddress> bound = BoundAddress(kernel_, listening_.back());
+    if (!bound) return refused(bound.error());
+    address_ = *bound;
+  }
   return std::nullopt;
 }
 
@@ -186,14 +219,15 @@ std::optional<std::string> Server::BuildLoop() {
   loop_ = std::make_unique<EventLoop>(kernel_, *handler_, *coordination_);
   loop_->SetSignalHandler(this);
   workers_ = std::make_unique<WorkerPool>(kernel_, *loop_, config_.io_threads);
+  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, config_.access_log,
+                                            std::move(access_output_));
   return std::nullopt;
 }
 
 std::optional<std::string> Server::OpenAccessLog() {
-  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, config_.access_log);
-  if (Status s = access_log_->Open(); !s) {
-    return "--access-log " + config_.access_log + ": " + ToString(s.error());
-  }
+  Result<LineOutput> output = AccessLog::Open(kernel_, config_.access_log);
+  if (!output) return "--access-log " + config_.access_log + ": " + ToString(output.error());
+  access_output_ = std::move(*output);
   return std::nullopt;
 }
 
@@ -208,6 +242,8 @@ std::optional<std::string> Server::BuildServing() {
   }
   backend_ = std::move(*backend);
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get(), config_.symlinks);
+  opener_->LimitTo(*loop_, *descriptors_);
+  descriptors_->SetOnFreed([this] { opener_->OnFreed(); }, [this] { AcceptIfRoom(); });
   if (config_.rules.listing) {
     lister_ = std::make_unique<Lister>(*workers_, root_.get(), config_.symlinks,
                                        config_.rules.listing_memory_max);
@@ -220,12 +256,13 @@ std::optional<std::string> Server::BuildServing() {
   context_.reset(new ConnectionContext{kernel_, *loop_, log_, config_, *opener_, *backend_, *files_,
                                        *send_queue_, readers_, *access_log_, counters_, *this,
                                        [this] { return Metrics(); }});
-  listener_ = std::make_unique<Listener>(kernel_, *loop_, log_, std::move(listening_), *this);
+  listener_ = std::make_unique<Listener>(kernel_, *loop_, log_, std::move(listening_[0]), *this);
   if (Status s = listener_->Start(); !s) return ToString(s.error());
   return std::nullopt;
 }
 
-void Server::WarnOfSpecimens() {
+void Server::WarnOfFlags() {
+  for (const std::string& warning : config_.warnings) log_.Warn("{}", warning);
   if (config_.coordination == CoordinationKind::kPublished) {
     log_.Warn(
         "--coordination published is the protocol of 2006, kept with its defects: it loses "
@@ -255,12 +292,13 @@ std::string Server::ReadMimeTypes() {
 
 // --- Running -------------------------------------------------------------------------------------
 
-Status Server::Run() {
+void Server::Announce() {
   // A reader that is not there is not waited for here either.
   LineOutput standard_output = LineOutput::WithoutWaiting(kernel_, STDOUT_FILENO);
   (void)standard_output.Write("pollux: listening on http://" + address_.ToString() + "\n");
-  return loop_->Run();
 }
+
+Status Server::Run() { return loop_->Run(); }
 
 bool Server::OnAccept(Fd socket, const SocketAddress& peer) {
   size_t slot = connections_.size();
@@ -281,7 +319,16 @@ bool Server::OnAccept(Fd socket, const SocketAddress& peer) {
   }
   connections_[slot] = std::move(connection);
   ++counters_.connections;
-  return counters_.connections < config_.max_connections;
+  descriptors_->AddConnection();
+  return RoomForConnection();
+}
+
+bool Server::RoomForConnection() const {
+  return counters_.connections < config_.max_connections && descriptors_->RoomForConnection();
+}
+
+void Server::AcceptIfRoom() {
+  if (listener_->paused() && RoomForConnection()) listener_->Resume();
 }
 
 void Server::OnConnectionClosed(Connection& connection) {
@@ -289,7 +336,8 @@ void Server::OnConnectionClosed(Connection& connection) {
   closed_.push_back(std::move(connections_[slot]));
   free_slots_.push_back(slot);
   loop_->Post(*reaper_);
-  if (counters_.connections-- == config_.max_connections) listener_->Resume();
+  --counters_.connections;
+  descriptors_->RemoveConnection();
   StopIfDrained();
 }
 
@@ -330,7 +378,8 @@ void Server::CloseConnections() {
 std::string Server::Metrics() const {
   return RenderMetrics({counters_, loop_->stats(), coordination_->stats(), aio_stats_,
                         listener_->accepted(), listener_->shortages(), workers_->queued(),
-                        workers_->inline_runs(), access_log_->dropped_lines()});
+                        workers_->inline_runs(), access_log_->dropped_lines(), log_.lost_lines(),
+                        descriptors_->files(), opener_->waiting(), worker_});
 }
 
 }  // namespace pollux

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/aio/backend.h"
+#include "core/aio/descriptor_budget.h"
 #include "core/aio/open_file.h"
 #include "core/event/coordination.h"
 #include "core/event/event_loop.h"
@@ -25,6 +26,7 @@
 #include "core/server/metrics.h"
 #include "core/server/send_queue.h"
 #include "core/server/static_file.h"
+#include "core/server/supervisor.h"
 #include "core/sys/log.h"
 #include "core/sys/raii.h"
 
@@ -35,7 +37,7 @@ namespace pollux {
 // wait fails.
 int ServerMain(Kernel& kernel, int argc, const char* const* argv);
 
-// Main thread only.
+// Main thread only: Acquire, Build, Announce, Run.
 class Server final : public Acceptor, public ConnectionOwner, public SignalHandler {
  public:
   Server(Kernel& kernel, Config config);
@@ -43,12 +45,25 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   Server& operator=(const Server&) = delete;
   ~Server() override;
 
-  // Opens, listens, drops privileges, builds. On failure: what to tell the user, without "pollux:".
-  std::optional<std::string> Prepare();
+  // First what needs rights or can be refused: opens, listens, drops privileges. With --workers
+  // this is done once, and the rest in each worker. On failure of either: what to tell the user,
+  // without "pollux:".
+  std::optional<std::string> Acquire();
+  std::optional<std::string> Build();
+
+  // A worker's, before Build: only this one of the sockets is served, `control` (supervisor.h) is
+  // obeyed, and signals to stop are not.
+  void BecomeWorker(size_t index, int control);
+  // The supervisor's, when nobody is to come in any more.
+  void CloseSockets() { listening_.clear(); }
 
   const SocketAddress& address() const { return address_; }
+  const Config& config() const { return config_; }
+  Logger& log() { return log_; }
 
-  // Announces the address on standard output, then serves until a signal ends it.
+  // The first line on standard output.
+  void Announce();
+  // Serves until a signal ends it.
   Status Run();
 
   bool OnAccept(Fd socket, const SocketAddress& peer) override;
@@ -58,20 +73,25 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
 
  private:
   class Reaper;
+  class WorkerSignals;
 
   std::optional<std::string> OpenRoot();
   std::optional<std::string> Listen();
+  std::optional<std::string> AttachControl();
   std::optional<std::string> BecomeUser();
   std::optional<std::string> CheckRoot();
   std::optional<std::string> BuildLoop();
   std::optional<std::string> OpenAccessLog();
   std::optional<std::string> BuildServing();
-  void RaiseDescriptorLimit();
-  void WarnOfSpecimens();
+  void ShareOutDescriptors();
+  std::optional<uint64_t> RaiseDescriptorLimit();
+  void WarnOfFlags();
   std::string ReadMimeTypes();
   std::string Metrics() const;
   void OnDrainTimeout();
   void StopIfDrained();
+  bool RoomForConnection() const;
+  void AcceptIfRoom();
   void CloseConnections();
 
   Kernel& kernel_;
@@ -79,9 +99,13 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   Logger log_;
   ServerCounters counters_;
   AioStats aio_stats_;
+  std::unique_ptr<DescriptorBudget> descriptors_;
   Fd root_;
-  Fd listening_;
+  std::vector<Fd> listening_;  // one a worker
   SocketAddress address_;
+  LineOutput access_output_;
+  std::optional<size_t> worker_;  // which one, if there are several
+  int control_fd_ = -1;
 
   // In the order of their making; they end in the opposite one.
   Signals signals_;
@@ -103,6 +127,8 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   std::vector<std::shared_ptr<Connection>> closed_;  // until the reaper's job
   std::unique_ptr<Reaper> reaper_;
   std::unique_ptr<Timer> drain_timer_;
+  std::unique_ptr<WorkerSignals> worker_signals_;
+  std::unique_ptr<WorkerControl> control_;
 };
 
 }  // namespace pollux

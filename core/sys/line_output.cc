@@ -69,6 +69,12 @@ Result<size_t> LineOutput::Write(std::string_view lines) {
   return kernel_->write(fd_, piece.data(), piece.size());
 }
 
+void LineOutput::AwaitRoom(int timeout_ms) {
+  if (fd_ < 0) return;
+  pollfd room{fd_, POLLOUT, 0};
+  (void)kernel_->poll(&room, 1, timeout_ms);  // whatever it says, Write tells
+}
+
 void OccupyStandardDescriptors(Kernel& kernel) {
   for (;;) {
     // Without O_CLOEXEC, as every process expects of these three.

@@ -43,6 +43,10 @@ class LineOutput {
   // reads just now. EPIPE, ENOSPC, EIO, EFBIG, ...: as write(2) has them.
   Result<size_t> Write(std::string_view lines);
 
+  // Waits until there may be room, at most so long. Only for the last lines, when nobody is served
+  // any more.
+  void AwaitRoom(int timeout_ms);
+
  private:
   enum class Way {
     kWholeFile,  // a regular file: one write for everything

@@ -95,9 +95,13 @@ class AccessLogTest : public LiveServer {
   void SetUp() override {
     StartServer();
     path_ = root_path_ + "/access.log";
-    file_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, path_);
   }
   void TearDown() override { file_log_.reset(); }
+  void OpenFileLog() {
+    Result<LineOutput> output = AccessLog::Open(kernel_, path_);
+    ASSERT_TRUE(output);
+    file_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, path_, std::move(*output));
+  }
   static std::string Contents(const std::string& path) {
     std::stringstream text;
     text << std::ifstream(path).rdbuf();
@@ -204,7 +208,7 @@ TEST_F(AccessLogTest, APipeThatFlowsIsTriedSoonAndOneThatDoesNotEverMoreSeldom) 
 TEST_F(AccessLogTest, AfterReopenNoFileBeginsInTheMiddleOfALine) {
   const std::string line = FormatAccessLine(Record());
   kernel_.log_path = path_;
-  ASSERT_TRUE(file_log_->Open());
+  OpenFileLog();
   file_log_->Add(Record());
   file_log_->Add(Record());
   // The disk fills up in the middle of a line, and still is full when the log is reopened.
@@ -221,7 +225,7 @@ TEST_F(AccessLogTest, AfterReopenNoFileBeginsInTheMiddleOfALine) {
 }
 
 TEST_F(AccessLogTest, AfterReopenARenamedFileGetsNoMoreLines) {
-  ASSERT_TRUE(file_log_->Open());
+  OpenFileLog();
   file_log_->Add(Record());
   std::filesystem::rename(path_, path_ + ".1");
   file_log_->Reopen();  // what was buffered belongs to the old file
@@ -233,7 +237,7 @@ TEST_F(AccessLogTest, AfterReopenARenamedFileGetsNoMoreLines) {
 }
 
 TEST_F(AccessLogTest, AReopenThatFailsKeepsTheOldFile) {
-  ASSERT_TRUE(file_log_->Open());
+  OpenFileLog();
   std::filesystem::rename(path_, path_ + ".1");
   std::filesystem::create_directory(path_);  // EISDIR
   file_log_->Reopen();
@@ -245,15 +249,14 @@ TEST_F(AccessLogTest, AReopenThatFailsKeepsTheOldFile) {
 
 TEST_F(AccessLogTest, LinesAreAppendedAndWrittenAtTheEnd) {
   { std::ofstream(path_) << "earlier\n"; }
-  ASSERT_TRUE(file_log_->Open());
+  OpenFileLog();
   file_log_->Add(Record());
   file_log_.reset();
   EXPECT_EQ(Contents(path_), "earlier\n" + FormatAccessLine(Record()));
 }
 
 TEST_F(AccessLogTest, AFolderIsNoLog) {
-  AccessLog log(kernel_, *loop_, log_, root_path_);
-  const Status opened = log.Open();
+  const Result<LineOutput> opened = AccessLog::Open(kernel_, root_path_);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, EISDIR);
 }

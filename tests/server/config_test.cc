@@ -179,6 +179,34 @@ TEST(ConfigTest, AMistakeNamesTheFlagAndTheWord) {
   EXPECT_THAT(text, HasSubstr("'12Q'"));
 }
 
+TEST(ConfigTest, AFlagIsGivenOnce) {
+  for (const char* flag : {"--chunk", "--listen", "--access-log", "--user", "--idle-timeout"}) {
+    const char* value = std::string(flag) == "--chunk"          ? "64K"
+                        : std::string(flag) == "--listen"       ? "127.0.0.1:0"
+                        : std::string(flag) == "--idle-timeout" ? "1s"
+                                                                : "x";
+    const ParsedArguments twice = Parse({flag, value, flag, value});
+    EXPECT_EQ(twice.exit_status, 2);
+    EXPECT_EQ(twice.text, std::string("pollux: ") + flag + " is given 2 times; give it once\n");
+    EXPECT_THAT(Parse({flag, value, flag, value, flag, value}).text, HasSubstr("3 times"));
+  }
+}
+
+TEST(ConfigTest, FlagsThatHaveNoEffectBesideTheOthersAreWarnedOf) {
+  EXPECT_TRUE(Accepted({}).warnings.empty());
+  EXPECT_TRUE(Accepted({"--backend", "linux-aio-sendfile", "--retire", "fresh", "--shm-dir", "/x"})
+                  .warnings.empty());
+  for (const char* backend :
+       {"writev", "linux-sendfile", "linux-aio-write", "threads-sendfile", "auto"}) {
+    const auto warnings =
+        Accepted({"--backend", backend, "--retire", "punch", "--shm-dir", "/x"}).warnings;
+    ASSERT_EQ(warnings.size(), 2u) << backend;
+    EXPECT_THAT(warnings[0],
+                StartsWith(std::string("--retire has no effect with --backend ") + backend));
+    EXPECT_THAT(warnings[1], StartsWith("--shm-dir has no effect"));
+  }
+}
+
 TEST(ConfigTest, AnArgumentCannotBreakTheLine) {
   const ParsedArguments arguments = Parse({"--backend", "a\nb\x1b[31m"});
   EXPECT_EQ(arguments.exit_status, 2);

@@ -157,7 +157,7 @@ void LiveServer::StartServer() {
   }
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   readers_ = std::make_unique<HeadReaderPool>(config_.limits);
-  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, "-");
+  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, "-", LineOutput(kernel_, 1));
   context_.reset(new ConnectionContext{kernel_, *loop_, log_, config_, *opener_, backend_, files_,
                                        *send_queue_, *readers_, *access_log_, counters_, *this,
                                        [] { return std::string("pollux_connections 1\n"); }});

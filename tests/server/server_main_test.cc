@@ -285,6 +285,26 @@ TEST_F(ServerMainTest, ADescriptorLimitThatStaysIsNoReasonNotToServe) {
   EXPECT_THAT(ErrText(), HasSubstr("RLIMIT_NOFILE"));
 }
 
+TEST_F(ServerMainTest, FewerDescriptorsThanConnectionsAreToldWithWhatToDo) {
+  kernel_.nofile = {100, 1000};
+  EXPECT_EQ(Main({}), 0);
+  EXPECT_THAT(ErrText(), HasSubstr("RLIMIT_NOFILE is 1000: at most 885 connections at once, not "
+                                   "--max-connections 10000; raise its hard limit"));
+  kernel_.written.clear();
+  kernel_.when_listening = [] { ::kill(::getpid(), SIGTERM); };
+  EXPECT_EQ(Main({"--max-connections", "885"}), 0);
+  EXPECT_THAT(ErrText(), ::testing::Not(HasSubstr("RLIMIT_NOFILE")));
+  kernel_.written.clear();
+  kernel_.when_listening = [] { ::kill(::getpid(), SIGTERM); };
+  EXPECT_EQ(Main({"--max-connections", "886"}), 0);
+  EXPECT_THAT(ErrText(), HasSubstr("at most 885"));
+}
+
+TEST_F(ServerMainTest, FlagsWithoutUseAreToldAndServedWithout) {
+  EXPECT_EQ(Main({"--retire", "fresh"}), 0);
+  EXPECT_THAT(ErrText(), HasSubstr("--retire has no effect with --backend auto"));
+}
+
 TEST_F(ServerMainTest, MissingMimeTypesAreToldAndServedWithout) {
   for (const int code : {ENOENT, EACCES, EMFILE, EIO}) {
     kernel_.written.clear();
