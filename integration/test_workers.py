@@ -16,8 +16,8 @@ from metrics import Metrics
 from swarm import Download, Swarm
 from test_signals import connection_rest, paused_transfer, wait_refused
 
-pytestmark = pytest.mark.quick
 MIB = 1 << 20
+LARGE = 4 * MIB + 1  # does not fit into the queues of a client that pauses
 N = 3
 
 
@@ -74,6 +74,7 @@ def socket_links(pid):
     return links
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("way", SOUND + [PUBLISHED], ids="-".join)
 def test_every_worker_serves(pollux, files, way):
     backend = "linux-aio-sendfile"
@@ -99,10 +100,11 @@ def test_one_worker_is_no_worker(pollux, files):
     assert 'worker="' not in fetch(server.port, "/metrics").body.decode()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("backend", ["auto", "linux-aio-write"])
 def test_a_killed_worker_takes_nobody_elses_transfer_with_it(pollux, files, backend):
     server = pollux(files.root, workers=N, backend=backend)
-    file = files.get(16 * MIB + 1)
+    file = files.get(LARGE)
     before = workers_of(server)
     running = [paused_transfer(server, file) for _ in range(12)]
     owners = [pid_of(server, connection) for connection, _ in running]
@@ -145,12 +147,13 @@ def test_clients_of_a_dead_worker_wait_for_the_next(pollux, files):
         assert lost <= 1
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("whole_group", [False, True], ids=["supervisor", "group"])
 def test_a_first_signal_drains_all_workers(pollux, files, number, whole_group):
     """An init system and a terminal send it to every process of the group."""
     server = pollux(files.root, workers=N)
-    file = files.get(16 * MIB + 1)
+    file = files.get(LARGE)
     running = [paused_transfer(server, file) for _ in range(6)]
     idle = one_connection_each(server)
     if whole_group:
@@ -171,7 +174,7 @@ def test_a_first_signal_drains_all_workers(pollux, files, number, whole_group):
 
 def test_a_second_signal_stops_all_workers_at_once(pollux, files):
     server = pollux(files.root, workers=N, drain_timeout="10m")
-    running = [paused_transfer(server, files.get(16 * MIB + 1)) for _ in range(6)]
+    running = [paused_transfer(server, files.get(LARGE)) for _ in range(6)]
     server.signal(signal.SIGTERM)
     wait_refused(server.port)
     assert len(workers_of(server)) > 0
@@ -194,11 +197,12 @@ def test_a_signal_to_one_worker_does_not_stop_it(pollux, files):
             assert owner_of(connection) in ("0", "1")
 
 
+@pytest.mark.quick
 def test_workers_outlive_nobody(pollux, files):
     """Without a supervisor they finish what they have and end."""
     server = pollux(files.root, workers=2)
     server.stop_statuses = (-signal.SIGKILL,)
-    connection, checker = paused_transfer(server, files.get(16 * MIB + 1))
+    connection, checker = paused_transfer(server, files.get(LARGE))
     pids = workers_of(server)
     pidfds = [os.pidfd_open(pid) for pid in pids]
     server.process.kill()
@@ -213,6 +217,7 @@ def test_workers_outlive_nobody(pollux, files):
         os.close(pidfd)
 
 
+@pytest.mark.quick
 def test_hangup_reopens_the_log_in_each_worker(pollux, files, own_files):
     log = os.path.join(own_files.root, "log")
     server = pollux(files.root, workers=N, access_log=log)
@@ -285,6 +290,7 @@ def test_replaced_workers_are_the_same_user(pollux, own_files):
         assert f"GET /{file.name} " in lines.read()
 
 
+@pytest.mark.quick
 def test_what_cannot_be_served_is_said_once(tmp_path):
     from test_command_line import assert_one_line_and_2, run
     missing = tmp_path / "none"
@@ -297,7 +303,7 @@ def test_what_cannot_be_served_is_said_once(tmp_path):
 def test_downloads_of_many_by_all_workers(pollux, files, way):
     server = pollux(files.root, workers=N, chunk="64K", **flags("auto", way))
     several = [files.get(5 * MIB + 1, copy) for copy in range(3)]
-    with Swarm([Download(server.port, several[i % 3]) for i in range(12)]) as swarm:
+    with Swarm([Download(server.port, several[i % 3]) for i in range(9)]) as swarm:
         swarm.run()
     for connection in one_connection_each(server).values():
         with connection:
