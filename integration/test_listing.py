@@ -158,6 +158,13 @@ def test_http_1_0_reads_to_the_end(pollux, tree):
         assert json.loads(connection.read_to_end())["path"] == "/apes/"
 
 
+def test_every_worker_lists(pollux, tree):
+    server = pollux(tree.root, listing=True, workers=3)
+    expected = entries(server, "/")
+    for _ in range(20):  # each on a connection of its own, which any of them may get
+        assert entries(server, "/") == expected
+
+
 def test_without_the_flag_and_with_an_index(pollux, tree):
     assert fetch(pollux(tree.root).port, "/apes/").status == 403
     index = tree.new(50, "apes/index.html")
