@@ -329,7 +329,7 @@ TEST_P(SignalContractTest, KickOfAThreadIsNotTakenByAnother) {
 TEST_P(SignalContractTest, KickEndsTheSleepOfTheThreadItIsFor) {
   InWorld([&] {
     BlockKicks();
-    Fd asleep(kernel_, kernel_.eventfd(0, 0).value());
+    Fd asleep(kernel_, kernel_.eventfd(0, EFD_NONBLOCK).value());
     pid_t id = 0;
     Result<int> woken = 0;
     Thread helper = Spawn([&] {
@@ -339,6 +339,7 @@ TEST_P(SignalContractTest, KickEndsTheSleepOfTheThreadItIsFor) {
       const sigset_t open = Open();
       woken = kernel_.ppoll(nullptr, 0, &kLong, &open);
     });
+    EXPECT_EQ(Await(asleep.get(), POLLIN), POLLIN);
     uint64_t news = 0;  // read, not only waited for: it orders `id` before what follows
     EXPECT_EQ(kernel_.read(asleep.get(), &news, sizeof news).value(), sizeof news);
     ASSERT_TRUE(kernel_.tgkill(kernel_.getpid(), id, SIGUSR1));
