@@ -41,7 +41,23 @@ bool ExhaustiveStrategy::Begin() {
   return false;
 }
 
-void ExhaustiveStrategy::End() {}
+// What was possible at the last step is compared with that step: no node comes after it.
+void ExhaustiveStrategy::End() {
+  if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
+  const Node* last = StepBefore(used_);
+  if (last != nullptr) WantWhatEnded(nodes_[static_cast<size_t>(last - nodes_.data())], {});
+}
+
+// A possibility that is gone after another one was taken: nothing later will be compared with it.
+void ExhaustiveStrategy::WantWhatEnded(Node& node, std::span<const Option> now) {
+  for (size_t i = 0; i < node.count; ++i) {
+    const bool goes_on = std::any_of(now.begin(), now.end(), [&](const Option& option) {
+      return option.actor == node.options[i].actor;
+    });
+    const Option& taken = node.options[node.chosen];
+    if (!goes_on && node.options[i].footprint.DependsOn(taken.footprint)) node.wanted |= Bit(i);
+  }
+}
 
 ExhaustiveStrategy::Node& ExhaustiveStrategy::Push() {
   if (used_ == nodes_.size()) nodes_.emplace_back();
@@ -91,6 +107,7 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
     // a state in which all sleep: what is known from elsewhere is what comes after it.
     for (const Option& option : options) FindRaces(at, option, before);
     for (const Option& option : blocked) FindRaces(at, option, before);
+    if (has_before) WantWhatEnded(nodes_[before_index], node.options);
   }
   const uint64_t awake = AllOf(options.size()) & ~node.asleep;
   if (awake == 0) {
@@ -111,6 +128,8 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
 void ExhaustiveStrategy::OnStuck(std::span<const Option> blocked) {
   if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
   for (const Option& option : blocked) FindRaces(at_, option, StepBefore(at_));
+  const Node* last = StepBefore(at_);
+  if (last != nullptr) WantWhatEnded(nodes_[static_cast<size_t>(last - nodes_.data())], blocked);
 }
 
 const ExhaustiveStrategy::Node* ExhaustiveStrategy::StepBefore(size_t at) const {

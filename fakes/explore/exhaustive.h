@@ -65,6 +65,7 @@ class ExhaustiveStrategy final : public Strategy {
   Node& Push();
   void Inherit(Node& node, const Node* before);
   void FindRaces(size_t at, const Option& option, const Node* before);
+  static void WantWhatEnded(Node& node, std::span<const Option> now);
   static void AddRace(Node& node, const Option& option);
   void Advance(size_t at);
   uint8_t ActorIndex(uint32_t actor);

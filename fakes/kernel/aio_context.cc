@@ -26,6 +26,7 @@ ReadUnderWay::ReadUnderWay(Disk& to_disk, AioContext& of_context, iocb* from)
 Footprint ReadUnderWay::footprint() const {
   Footprint touched;
   touched.Write(context.object());
+  if (due != TimePoint::min()) touched.Read(kClock);
   if (eventfd != nullptr) touched.Write(eventfd->object);
   if (pinned.file != nullptr) touched.Write(kSharedMemory);
   if (file->inode != nullptr) touched.Read(file->object);

@@ -182,8 +182,10 @@ void Scheduler::Collect() {
   for (const auto& thread : threads_) {
     if (thread->state != SimThread::State::kAsleep || thread->timed_out) continue;
     if (thread->deadline == kNever) continue;
-    // It changes the clock, which every time-out and every look at the time depends on.
-    choices_.push_back({thread->actor | kTimeoutActor, "times out early", Footprint::Everything()});
+    // It moves the clock, and competes with whatever else would wake the thread.
+    const Footprint& sleep = thread->footprint;
+    const Footprint touched = Footprint{0, sleep.reads | sleep.writes}.Write(kClock);
+    choices_.push_back({thread->actor | kTimeoutActor, "times out early", touched});
     targets_.push_back({.thread = thread.get(), .early_timeout = true});
   }
 }

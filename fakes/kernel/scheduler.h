@@ -139,7 +139,8 @@ class Scheduler {
   TimePoint now() const { return now_; }
   // How much of it passed while nothing could happen: what an early time-out skips is not in it.
   Nanoseconds idle_time() const { return idle_; }
-  bool time_is_a_choice() const { return early_timeouts_left_ > 0; }
+  // Whether the clock can move while somebody could run: then looks at it are steps.
+  bool time_is_a_choice() const { return options_.early_timeouts > 0; }
   size_t PickValue(const char* label, size_t count);
   ObjectId NewObject();
 

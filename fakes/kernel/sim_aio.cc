@@ -95,7 +95,7 @@ int SimKernel::SubmitOne(AioContext& context, iocb* request) {
 
 Result<int> SimKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
   Footprint footprint;
-  footprint.Read(kDescriptorTable).Write(kSharedMemory);
+  footprint.Read(kDescriptorTable).Write(kSharedMemory).Add(LooksAtTheClock());
   AioContext* context = Find(ctx);
   if (context != nullptr) footprint.Write(context->object());
   Call call(*this, "io_submit", footprint);
@@ -130,13 +130,19 @@ Result<int> SimKernel::GetEvents(const char* name, io_context_t ctx, long min_nr
   const bool no_wait = timeout != nullptr && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
   const bool looks_only = no_wait && context != nullptr && context->ring.empty();
   if (sigmask != nullptr && !looks_only) footprint.Add(signals_.DeliveryFootprint(self));
+  if (timeout != nullptr && !no_wait) footprint.Add(LooksAtTheClock());
   Call call(*this, name, footprint);
   if (context == nullptr || min_nr < 0 || min_nr > nr) return Err(EINVAL, name);
   if (no_wait && context->ring.empty()) return 0;
   WaitMask mask(self, sigmask);
   const RingHolds enough(*context, static_cast<size_t>(min_nr));
   if (!enough.Holds() && !no_wait && !signals_.Deliverable(self)) {
-    scheduler_.Sleep(name, footprint, &enough, timeout != nullptr ? After(*timeout) : kNever);
+    TimePoint deadline = kNever;
+    if (timeout != nullptr) {
+      deadline = scheduler_.now() + std::chrono::seconds(timeout->tv_sec) +
+                 std::chrono::nanoseconds(timeout->tv_nsec);
+    }
+    scheduler_.Sleep(name, footprint, &enough, deadline);
   }
   int count = 0;
   for (; count < nr && !context->ring.empty(); ++count) {

@@ -21,6 +21,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -195,13 +196,13 @@ class SimKernel final : public Kernel {
   Result<size_t> SendfileTo(Connection& out, Description& in, size_t offset, size_t count);
 
   // Waits.
-  Result<int> Poll(const char* name, pollfd* fds, nfds_t nfds, TimePoint deadline,
+  Result<int> Poll(const char* name, pollfd* fds, nfds_t nfds, std::optional<Nanoseconds> timeout,
                    const sigset_t* sigmask);
   int Scan(pollfd* fds, nfds_t nfds) const;
   int Scan(Description& epoll, epoll_event* events, int maxevents) const;
   bool AnyReady(const Description& epoll) const;
   Footprint Watching(const Description& epoll) const;
-  TimePoint After(const timespec& timeout) const;
+  Footprint LooksAtTheClock() const;
 
   // AIO.
   AioContext* Find(io_context_t ctx) const;

@@ -13,6 +13,10 @@
 namespace pollux::sim {
 namespace {
 
+Nanoseconds ToNanoseconds(const timespec& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
 constexpr uint64_t kEventfdMax = UINT64_MAX - 1;
 
 TimePoint AfterMilliseconds(TimePoint now, int ms) {
@@ -40,9 +44,8 @@ short Description::Readiness() const {
   return 0;
 }
 
-TimePoint SimKernel::After(const timespec& timeout) const {
-  return scheduler_.now() + std::chrono::seconds(timeout.tv_sec) +
-         std::chrono::nanoseconds(timeout.tv_nsec);
+Footprint SimKernel::LooksAtTheClock() const {
+  return scheduler_.time_is_a_choice() ? Footprint().Read(kClock) : Footprint();
 }
 
 // Fills revents; the number of entries that have some.
@@ -64,8 +67,8 @@ int SimKernel::Scan(pollfd* fds, nfds_t nfds) const {
   return count;
 }
 
-Result<int> SimKernel::Poll(const char* name, pollfd* fds, nfds_t nfds, TimePoint deadline,
-                            const sigset_t* sigmask) {
+Result<int> SimKernel::Poll(const char* name, pollfd* fds, nfds_t nfds,
+                            std::optional<Nanoseconds> timeout, const sigset_t* sigmask) {
   class Ready final : public Condition {
    public:
     Ready(const SimKernel& kernel, pollfd* fds, nfds_t nfds)
@@ -82,7 +85,9 @@ Result<int> SimKernel::Poll(const char* name, pollfd* fds, nfds_t nfds, TimePoin
   Footprint footprint;
   for (nfds_t i = 0; i < nfds; ++i) footprint.Add(Using(fds[i].fd, false));
   if (sigmask != nullptr) footprint.Add(signals_.DeliveryFootprint(self));
+  if (timeout) footprint.Add(LooksAtTheClock());
   Call call(*this, name, footprint);
+  const TimePoint deadline = timeout ? scheduler_.now() + *timeout : kNever;
   WaitMask mask(self, sigmask);
   const Ready ready(*this, fds, nfds);
   if (const int count = Scan(fds, nfds); count > 0) return count;
@@ -95,12 +100,16 @@ Result<int> SimKernel::Poll(const char* name, pollfd* fds, nfds_t nfds, TimePoin
 }
 
 Result<int> SimKernel::poll(pollfd* fds, nfds_t nfds, int timeout_ms) {
-  return Poll("poll", fds, nfds, AfterMilliseconds(scheduler_.now(), timeout_ms), nullptr);
+  std::optional<Nanoseconds> timeout;
+  if (timeout_ms >= 0) timeout = std::chrono::milliseconds(timeout_ms);
+  return Poll("poll", fds, nfds, timeout, nullptr);
 }
 
 Result<int> SimKernel::ppoll(pollfd* fds, nfds_t nfds, const timespec* timeout,
                              const sigset_t* sigmask) {
-  return Poll("ppoll", fds, nfds, timeout != nullptr ? After(*timeout) : kNever, sigmask);
+  std::optional<Nanoseconds> at_most;
+  if (timeout != nullptr) at_most = ToNanoseconds(*timeout);
+  return Poll("ppoll", fds, nfds, at_most, sigmask);
 }
 
 // --- epoll
@@ -197,6 +206,7 @@ Result<int> SimKernel::epoll_pwait(int epfd, epoll_event* events, int maxevents,
   Footprint footprint = Using(epfd, true);
   if (const Description* epoll = Find(epfd)) footprint.Add(Watching(*epoll));
   if (sigmask != nullptr) footprint.Add(signals_.DeliveryFootprint(self));
+  if (timeout_ms > 0) footprint.Add(LooksAtTheClock());
   Call call(*this, "epoll_pwait", footprint);
   if (Find(epfd) == nullptr) return Err(EBADF, "epoll_pwait");
   const DescriptionPtr epoll = table_[epfd];

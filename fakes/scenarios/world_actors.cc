@@ -34,6 +34,7 @@ Footprint Client::footprint() const {
   if (connection_ == nullptr) return Footprint::Everything();
   Footprint touched;
   touched.Write(connection_->object());
+  if (order_.pause > Nanoseconds::zero()) touched.Read(kClock);
   if (connection_->holds_frames()) touched.Write(kSharedMemory);
   return touched;
 }

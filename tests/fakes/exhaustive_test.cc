@@ -167,6 +167,30 @@ TEST(ExhaustiveTest, CheckThenPollSleepsThroughASignalAndPpollDoesNot) {
   }
 }
 
+// The clock moves while others could run; what they saw of it is part of the end.
+TEST(ExhaustiveTest, EarlyTimeouts) {
+  SimOptions options;
+  options.scheduler.early_timeouts = 2;
+  const Program program = [](SimKernel& kernel) {
+    const TimePoint start = MonotonicNow(kernel);
+    Fd ready(kernel, kernel.eventfd(0, 0).value());
+    std::string other_saw;
+    Thread other = Spawn(kernel, [&] {
+      pollfd entry{ready.get(), POLLIN, 0};
+      other_saw = std::to_string(kernel.poll(&entry, 1, 50).value());
+      other_saw += "@" + std::to_string((MonotonicNow(kernel) - start).count() / 1'000'000);
+    });
+    EXPECT_EQ(kernel.poll(nullptr, 0, 20).value(), 0);
+    const uint64_t one = 1;
+    (void)kernel.write(ready.get(), &one, sizeof one);
+    const auto now = MonotonicNow(kernel) - start;
+    other.Join();
+    return other_saw + " " + std::to_string(now.count() / 1'000'000);
+  };
+  ExpectReductionsAgree(program, options);
+  EXPECT_GT(RunAll(Reduction::kDpor, program, options).ends.size(), 2u);
+}
+
 TEST(ExhaustiveTest, CompletionsComeInEveryOrderAndEveryFaultIsTried) {
   SimOptions options;
   options.disk.faults = 1;
