@@ -55,6 +55,7 @@ TimerWheel::List& TimerWheel::ListOf(const Timer& timer) {
 
 void TimerWheel::Link(Timer& timer, uint8_t level, uint8_t slot) {
   timer.wheel_ = this;
+  timer.placed_tick_ = timer.expires_tick_;
   timer.level_ = level;
   timer.slot_ = slot;
   ListOf(timer).push_back(timer);
@@ -86,8 +87,14 @@ void TimerWheel::Place(Timer& timer, uint8_t if_due) {
 }
 
 void TimerWheel::Arm(Timer& timer, TimePoint deadline) {
+  const uint64_t tick = TickUp(deadline);
+  if (timer.wheel_ == this && timer.level_ < kLevels && tick >= timer.placed_tick_ &&
+      timer.placed_tick_ > tick_ + kNearTicks) {
+    timer.expires_tick_ = tick;  // its slot comes first, and puts it where it belongs
+    return;
+  }
   timer.Disarm();
-  timer.expires_tick_ = TickUp(deadline);
+  timer.expires_tick_ = tick;
   Place(timer, kDue);
 }
 

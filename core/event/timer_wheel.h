@@ -7,7 +7,8 @@
 // level and every timer of a lower level comes before those of a higher. The next thing to do is
 // therefore one find-first-set; there is no wrap-around and no limit to how far ahead a deadline
 // is. A timer moves down at most once a level, which costs a far timer a few wake-ups before it is
-// due.
+// due. A timer that is re-armed to a later time stays where it is unless its slot is near: the
+// time-outs of a keep-alive connection change with every request and are moved once in a while.
 //
 // Source: G. Varghese, T. Lauck, "Hashed and hierarchical timing wheels", SOSP 1987.
 // Threads: loop thread only.
@@ -40,7 +41,8 @@ class Timer : public boost::intrusive::list_base_hook<> {
   std::function<void()> fire_;
   TimerWheel* wheel_ = nullptr;
   uint64_t expires_tick_ = 0;
-  uint8_t level_ = 0;  // where it is linked; see TimerWheel::ListOf
+  uint64_t placed_tick_ = 0;  // expires_tick_ when it was linked: not later
+  uint8_t level_ = 0;         // where it is linked; see TimerWheel::ListOf
   uint8_t slot_ = 0;
 };
 
@@ -70,6 +72,7 @@ class TimerWheel {
   using List = boost::intrusive::list<Timer, boost::intrusive::constant_time_size<false>>;
   static constexpr int kSlotBits = 6;
   static constexpr int kSlots = 1 << kSlotBits;
+  static constexpr uint64_t kNearTicks = 1000;  // a second
   static constexpr int kLevels = 8;  // 48 bits of milliseconds: more than TimePoint can hold
   // Not levels of the wheel: lists of their own.
   static constexpr uint8_t kDue = kLevels;         // armed into the past, for the next Advance

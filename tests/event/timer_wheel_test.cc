@@ -101,6 +101,37 @@ TEST_F(TimerWheelTest, RearmingForgetsTheOldDeadline) {
   EXPECT_THAT(fired_, ElementsAre(1));
 }
 
+TEST_F(TimerWheelTest, RearmingAFarTimerFiresItAtItsLastDeadlineAlone) {
+  Timer timer(Fires(1));
+  wheel_.Arm(timer, kStart + milliseconds(10'000));
+  for (int request = 1; request <= 300; ++request) {  // idle, head, idle, ... for half a minute
+    const TimePoint now = kStart + milliseconds(100 * request);
+    wheel_.Advance(now);
+    wheel_.Arm(timer, now + milliseconds(10'000));
+    wheel_.Arm(timer, now + milliseconds(60'000));
+    EXPECT_GT(*wheel_.NextDeadline(), now) << "a wake-up for nothing";
+  }
+  wheel_.Advance(kStart + milliseconds(89'999));
+  EXPECT_THAT(fired_, IsEmpty());
+  wheel_.Advance(kStart + milliseconds(90'000));
+  EXPECT_THAT(fired_, ElementsAre(1));
+}
+
+TEST_F(TimerWheelTest, RearmingToAnEarlierDeadlineIsNeverLate) {
+  Timer timer(Fires(1));
+  wheel_.Arm(timer, kStart + milliseconds(10'000));
+  wheel_.Arm(timer, kStart + milliseconds(60'000));
+  wheel_.Arm(timer, kStart + milliseconds(20'000));  // earlier than meant, later than placed
+  wheel_.Advance(kStart + milliseconds(19'999));
+  EXPECT_THAT(fired_, IsEmpty());
+  wheel_.Advance(kStart + milliseconds(20'000));
+  EXPECT_THAT(fired_, ElementsAre(1));
+  wheel_.Arm(timer, kStart + milliseconds(90'000));
+  wheel_.Arm(timer, kStart + milliseconds(30'000));
+  wheel_.Advance(kStart + milliseconds(30'000));
+  EXPECT_THAT(fired_, ElementsAre(1, 1));
+}
+
 TEST_F(TimerWheelTest, DisarmedTimerDoesNotFireAndLeavesNoDeadline) {
   Timer timer(Fires(1));
   wheel_.Arm(timer, kStart + milliseconds(10));
