@@ -63,7 +63,6 @@ class EventfdCoordination final : public Coordination {
     const Result<size_t> count = handler_.Wait(ready, timeout, &signals_.wait_mask());
     sleep_.Ended(count, timeout);
     signals_.AfterWait(count, timeout);
-    returned_ = MonotonicNow(kernel_);
     stats_.loop_kicks = wakes_->load();
     if (reap_error_.code != 0) return Err(reap_error_);
     if (!count) return count;  // EINTR: signals are the loop's to take; others end the loop
@@ -80,11 +79,14 @@ class EventfdCoordination final : public Coordination {
 
   size_t Collect(std::span<Completion> out) override {
     if (ctx_ == nullptr) return 0;
+    TimePoint seen{};
     size_t filled = 0;
     while (filled < out.size()) {
       const size_t count = Reap(out.size() - filled);
       if (count == 0) break;
-      for (size_t i = 0; i < count; ++i) out[filled++] = {events_[i], returned_};
+      // The loop collects as soon as its wait has returned.
+      if (filled == 0) seen = MonotonicNow(kernel_);
+      for (size_t i = 0; i < count; ++i) out[filled++] = {events_[i], seen};
     }
     if (filled > 0 && sleep_.timed_out()) unannounced_ = true;
     return filled;
@@ -148,7 +150,6 @@ class EventfdCoordination final : public Coordination {
   Fd eventfd_;
   io_context_t ctx_ = nullptr;
   std::vector<io_event> events_;
-  TimePoint returned_{};
   bool unannounced_ = false;  // see JudgeTimeout
   bool look_again_ = false;   // the next wait must not sleep
   Error reap_error_;          // told by the next wait
