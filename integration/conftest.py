@@ -91,6 +91,9 @@ class Starter:
         item.servers = []
 
     def __call__(self, root, **flags):
+        # Who names a backend asks how files are opened and sent: nothing is kept in between.
+        if "backend" in flags:
+            flags.setdefault("open_files", 0)
         return self.start(servers.PolluxServer(root, **flags))
 
     def start(self, server):

@@ -47,8 +47,7 @@ Result<std::shared_ptr<OpenFile>> Describe(Kernel& kernel, Result<Fd> fd) {
   auto file = std::make_shared<OpenFile>();
   file->fd = std::move(*fd);
   file->mode = st.st_mode;
-  file->key = {st.st_dev, st.st_ino, static_cast<uint64_t>(st.st_size),
-               WholeNanoseconds(st.st_mtim)};
+  file->key = KeyOf(st);
   file->mtime_s = st.st_mtim.tv_sec;
   return file;
 }
@@ -84,6 +83,10 @@ class OpenJob final : public WorkerJob {
 };
 
 }  // namespace
+
+FileKey KeyOf(const struct stat& st) {
+  return {st.st_dev, st.st_ino, static_cast<uint64_t>(st.st_size), WholeNanoseconds(st.st_mtim)};
+}
 
 size_t FileKeyHash::operator()(const FileKey& key) const {
   // Fibonacci hashing, one round a field: inode numbers and sizes are anything but random.

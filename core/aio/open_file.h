@@ -34,6 +34,7 @@ struct FileKey {
 
   friend bool operator==(const FileKey&, const FileKey&) = default;
 };
+FileKey KeyOf(const struct stat& st);
 struct FileKeyHash {
   size_t operator()(const FileKey& key) const;
 };

@@ -155,6 +155,16 @@ void AddSending(CLI::App& app, Config& config) {
            "Threads for cold opens and blocking reads at most");
 }
 
+void AddCaching(CLI::App& app, Config& config) {
+  FileCacheLimits& cache = config.cache;
+  AddCount(app, "--open-files", cache.files_max, 0, 1'000'000,
+           "Files kept open between requests; looked at anew twice a second; 0 keeps none");
+  AddSize(app, "--small-file-cache", cache.content_bytes_max, 0, uint64_t{1} << 40,
+          "Memory for the contents of small files among them; 0 keeps none");
+  AddSize(app, "--small-file-max", cache.content_file_max, 0, kContentFileLimit,
+          "The largest of these files");
+}
+
 void AddObserving(CLI::App& app, Config& config) {
   app.add_option("--access-log", config.access_log,
                  "Combined format, to a file or - for standard output [none]")
@@ -258,6 +268,7 @@ ParsedArguments ParseArguments(int argc, const char* const* argv) {
   app.set_version_flag("--version", "pollux " POLLUX_VERSION);
   AddServing(app, config);
   AddSending(app, config);
+  AddCaching(app, config);
   AddObserving(app, config);
   AddLimits(app, config);
 

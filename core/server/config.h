@@ -11,6 +11,7 @@
 #include "core/event/coordination.h"
 #include "core/http/request.h"
 #include "core/server/address.h"
+#include "core/server/file_cache.h"
 #include "core/server/listener.h"
 #include "core/server/static_file.h"
 #include "core/sys/log.h"
@@ -36,6 +37,8 @@ struct Config {
   Symlinks symlinks = Symlinks::kInside;
   size_t workers = 1;
   size_t max_connections = 10000;
+
+  FileCacheLimits cache;
 
   std::string access_log;  // a path, "-" for standard output, empty for none
   spdlog::level::level_enum error_log_level = spdlog::level::info;

@@ -65,8 +65,9 @@ void Connection::Enter(State next) {
         Arm(context_.config.idle_timeout);
       }
       break;
-    case State::kOpening:
     case State::kSendingHead:
+      break;  // what is sent at once needs no timer; the last one is set or disarmed on the way
+    case State::kOpening:
     case State::kClosed:
       timer_.Disarm();
       break;
@@ -124,6 +125,8 @@ void Connection::Drive(uint64_t body_bytes_max) {
   requests_this_turn_ = receives_this_turn_ = 0;
   while (Step()) {
   }
+  // Answers that were to go with the next one, which has to wait for the outside world.
+  if (!context_.output.empty()) SendOutput();
   driving_ = false;
   WatchSocket();
 }
@@ -168,9 +171,11 @@ void Connection::WatchSocket() {
   uint32_t events = 0;
   switch (state_) {
     case State::kReadingHead:
-    case State::kSkippingBody:
     case State::kLingering:
       events = POLLIN;
+      break;
+    case State::kSkippingBody:
+      events = backlog_.empty() ? POLLIN : POLLIN | POLLOUT;
       break;
     case State::kOpening:
       break;  // pipelined bytes would be reported again and again; resets still come

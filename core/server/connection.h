@@ -24,6 +24,7 @@
 #include "core/server/address.h"
 #include "core/server/config.h"
 #include "core/server/error_advice.h"
+#include "core/server/file_cache.h"
 #include "core/server/head_reader.h"
 #include "core/server/metrics.h"
 #include "core/server/send_queue.h"
@@ -37,6 +38,8 @@ namespace pollux {
 inline constexpr uint64_t kInlineBodyBytes = 64_KiB;
 // Pipelined requests answered in one go before others get their turn.
 inline constexpr int kRequestsPerTurn = 32;
+// Answers in memory that wait for others to the same client before they are sent, all at once.
+inline constexpr size_t kOutputBytes = 64_KiB;
 // Input taken from one client before others get their turn.
 inline constexpr int kReceivesPerTurn = 16;
 // A request's content up to this is read and dropped before the answer. More, or content that
@@ -68,6 +71,7 @@ struct ConnectionContext {
   FileOpener& opener;
   Backend& backend;
   const StaticFiles& files;
+  FileCache& cache;
   SendQueue& send_queue;
   HeadReaderPool& readers;
   AccessLog& access_log;
@@ -80,8 +84,13 @@ struct ConnectionContext {
 
   RepeatedErrors open_errors = {};
 
-  // The Date value of `date_seconds`, formatted once a second.
+  // Answers of the connection that is being driven, in their order; empty between two of them.
+  std::string output = "";
+  std::string path = "";  // to compose one in, without allocating
+
+  // The Date value of `date_seconds`, good until `date_ends`: the clock is read once a second.
   int64_t date_seconds = -1;
+  TimePoint date_ends{};
   std::string date = "";
 };
 
@@ -131,6 +140,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool ReadHead();
   bool SkipBody();
   bool SendHead();
+  bool GatherOutput();
+  bool SendOutput();
+  bool AnotherRequestIsHere() const;
   bool SendBody();
   bool NextPiece();
   bool Linger();
@@ -143,8 +155,14 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void AnswerRequest();
   void Refuse(int status, const char* reason);
   void OpenNext(OpenStep step);
-  void OnOpened(const OpenStep& tried, const Result<std::shared_ptr<OpenFile>>& opened);
+  CachedFile* Remember(const OpenStep& step, TimePoint asked,
+                       const Result<std::shared_ptr<OpenFile>>& opened);
+  void OnOpened(const OpenStep& tried, TimePoint asked,
+                const Result<std::shared_ptr<OpenFile>>& opened);
   void StartLateResponse();
+  bool AnswerFromCache(const ResponseContext& context);
+  void RespondWith(CachedFile& cached, std::string_view path, const ResponseContext& context);
+  bool RespondPlainly(CachedFile& cached, std::string_view path, const ResponseContext& context);
   void Respond(Response response);
   void FinishResponse();
   void AccountResponse(bool complete);
@@ -187,6 +205,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   const http::Request* request_ = nullptr;  // in reader_; null if it was not understood
   std::optional<http::BodySkipper> body_;   // of request_'s content
   Response response_;
+  std::string backlog_;   // of context_.output, what the socket did not take; counted in sent_
   size_t head_sent_ = 0;  // of response_.bytes, whatever piece they are
   std::unique_ptr<Transfer> transfer_;
   uint64_t body_sent_ = 0;  // by transfer_

@@ -1,6 +1,7 @@
 // Of a connection: from a request to its response.
 #include "core/server/connection.h"
 
+#include <cerrno>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -11,11 +12,14 @@ namespace pollux {
 
 ResponseContext Connection::MakeResponseContext(const http::Request* request) {
   ResponseContext out;
-  out.now = context_.kernel.clock_gettime(CLOCK_REALTIME).tv_sec;
-  if (out.now != context_.date_seconds) {
-    context_.date_seconds = out.now;
-    context_.date = http::FormatDate(out.now);
+  if (context_.loop.now() >= context_.date_ends) {
+    const timespec now = context_.kernel.clock_gettime(CLOCK_REALTIME);
+    context_.date_seconds = now.tv_sec;
+    context_.date_ends =
+        context_.loop.now() + std::chrono::seconds(1) - std::chrono::nanoseconds(now.tv_nsec);
+    context_.date = http::FormatDate(now.tv_sec);
   }
+  out.now = context_.date_seconds;
   out.date = context_.date;
   out.keep_alive = keep_alive_;
   if (request != nullptr) {
@@ -64,8 +68,58 @@ void Connection::AnswerRequest() {
     Respond(TextResponse(kMetricsContentType, context_.render_metrics(), context));
     return;
   }
+  if (AnswerFromCache(context)) return;
   Enter(State::kOpening);
   OpenNext(StaticFiles::PathToOpen(request_->path));
+}
+
+bool Connection::AnswerFromCache(const ResponseContext& context) {
+  const std::string_view path = StaticFiles::PathToOpen(request_->path, context_.path);
+  CachedFile* cached = context_.cache.Find(path, context_.loop.now());
+  if (cached == nullptr) return false;
+  RespondWith(*cached, path, context);
+  return true;
+}
+
+void Connection::RespondWith(CachedFile& cached, std::string_view path,
+                             const ResponseContext& context) {
+  if (RespondPlainly(cached, path, context)) return;
+  Response response = context_.files.ServeFile(*request_, cached.file, path, context);
+  if (response.file != nullptr && cached.content != nullptr) {
+    response.bytes.append(*cached.content, response.offset, response.length);
+    response.file.reset();
+  }
+  Respond(std::move(response));
+}
+
+// The whole file by HTTP/1.1 on a connection that goes on, without conditions: what nearly every
+// request is. Its head is there already, and its content if it is small.
+bool Connection::RespondPlainly(CachedFile& cached, std::string_view path,
+                                const ResponseContext& context) {
+  if (!StaticFiles::IsPlain(*request_, context)) return false;
+  if (!cached.prepared()) {
+    // Last-Modified is the lesser of Date and a date in the future, anew for every answer.
+    if (cached.file->mtime_s > context.now) return false;
+    cached.PrepareHead(context_.files.PlainHead(cached.file, path, context));
+  }
+  const std::string_view head = cached.HeadAt(context.now, context.date);
+  Response response;
+  response.head_bytes = head.size();
+  const bool content = !context.head_only && cached.file->size() > 0;
+  if (content && cached.content == nullptr) {
+    response.bytes = head;
+    response.file = cached.file;
+    response.length = cached.file->size();
+    Respond(std::move(response));
+    return true;
+  }
+  Respond(std::move(response));
+  const size_t before = context_.output.size();
+  context_.output += head;
+  if (content) context_.output += *cached.content;
+  sent_ += context_.output.size() - before;
+  context_.counters.bytes_sent_memory += context_.output.size() - before;
+  return true;
 }
 
 // Behind a request that was not understood nothing can be trusted: the answer is the last.
@@ -76,16 +130,38 @@ void Connection::Refuse(int status, const char* reason) {
 
 void Connection::OpenNext(OpenStep step) {
   std::string path = step.path;
-  context_.opener.Open(std::move(path), [self = weak_from_this(), step = std::move(step)](
+  context_.opener.Open(std::move(path), [self = weak_from_this(), step = std::move(step),
+                                         asked = context_.loop.now()](
                                             const Result<std::shared_ptr<OpenFile>>& opened) {
     // A worker may answer after the client left. A connection opens one path at a time.
     const std::shared_ptr<Connection> connection = self.lock();
     if (connection == nullptr || connection->state_ != State::kOpening) return;
-    connection->OnOpened(step, opened);
+    connection->OnOpened(step, asked, opened);
   });
 }
 
-void Connection::OnOpened(const OpenStep& tried, const Result<std::shared_ptr<OpenFile>>& opened) {
+// Null if there is nothing to keep.
+CachedFile* Connection::Remember(const OpenStep& step, TimePoint asked,
+                                 const Result<std::shared_ptr<OpenFile>>& opened) {
+  if (step.attempt == Attempt::kFolder) return nullptr;
+  if (opened) return context_.cache.Store(step.path, *opened, asked);
+  const int code = opened.error().code;
+  // EMFILE, ENFILE: perhaps the next request finds one of those that are only kept.
+  if (code == EMFILE || code == ENFILE) {
+    context_.cache.Clear();
+  } else {
+    context_.cache.Forget(step.path);
+  }
+  return nullptr;
+}
+
+void Connection::OnOpened(const OpenStep& tried, TimePoint asked,
+                          const Result<std::shared_ptr<OpenFile>>& opened) {
+  if (CachedFile* cached = Remember(tried, asked, opened)) {
+    RespondWith(*cached, tried.path, MakeResponseContext(request_));
+    Drive(kInlineBodyBytes);
+    return;
+  }
   if (!opened && StaticFiles::StatusForOpenError(opened.error().code) >= 500) {
     ComplainOfOpen(opened.error(), tried.path);
   }

@@ -1,6 +1,7 @@
 // Of a connection: time-outs, and its end.
 #include "core/server/connection.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pollux {
@@ -63,6 +64,9 @@ void Connection::Abort() { CloseWith(/*reset=*/true); }
 
 void Connection::CloseWith(bool reset) {
   if (state_ == State::kClosed) return;
+  sent_ -= std::min<uint64_t>(sent_, backlog_.size());  // nobody gets these
+  backlog_ = std::string();
+  if (driving_) context_.output.clear();
   AccountResponse(/*complete=*/false);
   context_.send_queue.Remove(*this);
   transfer_.reset();

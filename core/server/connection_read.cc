@@ -73,6 +73,8 @@ bool Connection::ReceiveInput() {
 }
 
 bool Connection::SkipBody() {
+  // A client may want its earlier answers before it sends the rest.
+  if (!backlog_.empty() && !SendOutput() && state_ == State::kClosed) return false;
   if (!unparsed_) return readable_ && ReceiveInput();
   InputBuffer& input = reader_->input;
   const http::BodySkipper::Outcome outcome = body_->Skip(input.bytes());

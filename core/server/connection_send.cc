@@ -17,7 +17,71 @@ void Connection::Respond(Response response) {
   Enter(State::kSendingHead);
 }
 
+// What is wholly in memory goes through the output, which is sent when there is no other request to
+// answer: pipelined answers leave in one write. False if this answer has to be sent by itself.
+bool Connection::GatherOutput() {
+  std::string& bytes = response_.bytes;
+  if (response_.file != nullptr || response_.rest != nullptr || bytes.size() > kOutputBytes) {
+    return false;
+  }
+  context_.output.append(bytes, head_sent_);
+  sent_ += bytes.size() - head_sent_;
+  context_.counters.bytes_sent_memory += bytes.size() - head_sent_;
+  head_sent_ = bytes.size();
+  return backlog_.empty() && context_.output.size() < kOutputBytes && AnotherRequestIsHere();
+}
+
+// Whether the next step answers another request, whatever comes from the client: its head is whole
+// and this turn still has room for it.
+bool Connection::AnotherRequestIsHere() const {
+  if (!keep_alive_ || context_.draining || reader_ == nullptr) return false;
+  if (requests_this_turn_ >= kRequestsPerTurn) return false;
+  const std::string_view input = reader_->input.bytes();
+  // An empty line in front is skipped by the parser, which may then find no whole head.
+  return !input.empty() && input.front() != '\r' && input.find("\r\n\r\n") != input.npos;
+}
+
+// False if the socket did not take it all, or failed: then the connection is closed.
+bool Connection::SendOutput() {
+  std::string& output = context_.output;
+  if (!backlog_.empty()) {
+    backlog_ += output;
+    output.clear();
+  }
+  std::string& bytes = backlog_.empty() ? output : backlog_;
+  if (bytes.empty()) return true;
+  const Result<size_t> sent = context_.kernel.send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  // EAGAIN: the socket is full. EINTR: a signal of `published`, nothing was sent; POLLOUT comes at
+  // once.
+  if (!sent && sent.error().code != EAGAIN && sent.error().code != EINTR) {
+    // EPIPE, ECONNRESET, ETIMEDOUT, EHOSTUNREACH: the client is gone. ENOBUFS, ENOMEM: the answer
+    // cannot be completed.
+    Close();
+    return false;
+  }
+  const size_t taken = sent.value_or(0);
+  if (taken == bytes.size()) {
+    output.clear();
+    backlog_ = std::string();
+    return true;
+  }
+  bytes.erase(0, taken);
+  if (&bytes == &output) {
+    backlog_ = output;
+    output.clear();
+  }
+  return false;
+}
+
 bool Connection::SendHead() {
+  if (GatherOutput()) {
+    FinishResponse();
+    return true;
+  }
+  if (!SendOutput()) {
+    if (state_ == State::kSendingHead) Arm(context_.config.send_timeout);
+    return false;
+  }
   // MSG_MORE: the head of a small file leaves in one packet with it.
   const int flags = MSG_NOSIGNAL | (response_.file != nullptr ? MSG_MORE : 0);
   while (head_sent_ < response_.bytes.size()) {

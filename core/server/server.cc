@@ -20,6 +20,8 @@ constexpr size_t kMimeTypesBytesMax = 1024 * 1024;
 // Beside connections and files: the standard three, the root, the listening socket, logs, epoll,
 // eventfds, the chunks' memfd. And one for each thread that may look at a folder.
 constexpr uint64_t kOtherDescriptors = 24;
+// Of RLIMIT_NOFILE at most one in so many is a file that is only kept open.
+constexpr uint64_t kOpenFilesShare = 16;
 
 }  // namespace
 
@@ -152,6 +154,8 @@ void Server::ShareOutDescriptors() {
     others += backend.buffer_budget_bytes / backend.chunk_bytes;  // a file a chunk
   }
   descriptors_ = std::make_unique<DescriptorBudget>(limit > others ? limit - others : 0);
+  cache_limits_ = config_.cache;
+  cache_limits_.files_max = std::min<uint64_t>(config_.cache.files_max, limit / kOpenFilesShare);
   const size_t connections = descriptors_->connections_max();
   if (connections < config_.max_connections) {
     log_.Warn(
@@ -243,6 +247,7 @@ std::optional<std::string> Server::BuildServing() {
   backend_ = std::move(*backend);
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get(), config_.symlinks);
   opener_->LimitTo(*loop_, *descriptors_);
+  opener_->SetEvictor([this] { cache_->Clear(); });
   descriptors_->SetOnFreed([this] { opener_->OnFreed(); }, [this] { AcceptIfRoom(); });
   if (config_.rules.listing) {
     lister_ = std::make_unique<Lister>(*workers_, root_.get(), config_.symlinks,
@@ -250,12 +255,13 @@ std::optional<std::string> Server::BuildServing() {
   }
   files_ =
       std::make_unique<StaticFiles>(http::MimeTypes(ReadMimeTypes()), config_.rules, lister_.get());
+  cache_ = std::make_unique<FileCache>(kernel_, loop_->timers(), cache_limits_);
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   reaper_ = std::make_unique<Reaper>(*this);
   drain_timer_ = std::make_unique<Timer>([this] { OnDrainTimeout(); });
   context_.reset(new ConnectionContext{kernel_, *loop_, log_, config_, *opener_, *backend_, *files_,
-                                       *send_queue_, readers_, *access_log_, counters_, *this,
-                                       [this] { return Metrics(); }});
+                                       *cache_, *send_queue_, readers_, *access_log_, counters_,
+                                       *this, [this] { return Metrics(); }});
   listener_ = std::make_unique<Listener>(kernel_, *loop_, log_, std::move(listening_[0]), *this);
   if (Status s = listener_->Start(); !s) return ToString(s.error());
   return std::nullopt;
@@ -320,6 +326,8 @@ bool Server::OnAccept(Fd socket, const SocketAddress& peer) {
   connections_[slot] = std::move(connection);
   ++counters_.connections;
   descriptors_->AddConnection();
+  // Who wants to be served comes before files that are only kept open.
+  if (!descriptors_->RoomForConnection()) cache_->Clear();
   return RoomForConnection();
 }
 

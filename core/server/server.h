@@ -117,6 +117,8 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   std::unique_ptr<FileOpener> opener_;
   std::unique_ptr<Lister> lister_;  // null without --listing
   std::unique_ptr<StaticFiles> files_;
+  FileCacheLimits cache_limits_;
+  std::unique_ptr<FileCache> cache_;
   HeadReaderPool readers_;
   std::unique_ptr<SendQueue> send_queue_;
   std::unique_ptr<AccessLog> access_log_;

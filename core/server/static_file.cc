@@ -94,11 +94,21 @@ std::optional<Response> StaticFiles::WithoutFile(const http::Request& request,
 }
 
 OpenStep StaticFiles::PathToOpen(std::string_view request_path) {
+  std::string scratch;
+  const std::string_view path = PathToOpen(request_path, scratch);
+  return {scratch.empty() ? Attempt::kPath : Attempt::kIndex, std::string(path)};
+}
+
+std::string_view StaticFiles::PathToOpen(std::string_view request_path, std::string& scratch) {
   request_path.remove_prefix(std::min(request_path.find_first_not_of('/'), request_path.size()));
-  if (!request_path.empty() && request_path.back() != '/') {
-    return {Attempt::kPath, std::string(request_path)};
-  }
-  return {Attempt::kIndex, std::string(request_path) + std::string(kIndexFile)};
+  if (!request_path.empty() && request_path.back() != '/') return request_path;
+  scratch.assign(request_path).append(kIndexFile);
+  return scratch;
+}
+
+bool StaticFiles::IsPlain(const http::Request& request, const ResponseContext& context) {
+  return context.keep_alive && context.version_minor == 1 && !request.range && !request.if_match &&
+         !request.if_none_match && !request.if_modified_since && !request.if_unmodified_since;
 }
 
 int StaticFiles::StatusForOpenError(int code) {
@@ -253,6 +263,13 @@ Response StaticFiles::ServeFile(const http::Request& request, std::shared_ptr<Op
   response.bytes = std::move(head).Finish();
   response.head_bytes = response.bytes.size();
   return response;
+}
+
+std::string StaticFiles::PlainHead(std::shared_ptr<OpenFile> file, std::string_view path,
+                                   const ResponseContext& context) const {
+  http::Request request;
+  request.method = Method::kGet;
+  return ServeFile(request, std::move(file), path, context).bytes;
 }
 
 }  // namespace pollux

@@ -75,6 +75,11 @@ class StaticFiles {
 
   // A path that ends in a slash means its index file.
   static OpenStep PathToOpen(std::string_view request_path);
+  // The same path, without allocating: in `request_path`, or composed in `scratch`.
+  static std::string_view PathToOpen(std::string_view request_path, std::string& scratch);
+
+  // Whether the answer is the whole file with the head that all such answers share but for Date.
+  static bool IsPlain(const http::Request& request, const ResponseContext& context);
 
   std::variant<Response, OpenStep> AfterOpen(const http::Request& request, const OpenStep& tried,
                                              const Result<std::shared_ptr<OpenFile>>& opened,
@@ -83,12 +88,18 @@ class StaticFiles {
   // Instead of a response that starts late: its first piece failed with `code`.
   static Response AfterFailedStart(int code, const ResponseContext& context);
 
+  // A regular file, found at `path` below the root.
+  Response ServeFile(const http::Request& request, std::shared_ptr<OpenFile> file,
+                     std::string_view path, const ResponseContext& context) const;
+
+  // The head of the plain answer; see IsPlain.
+  std::string PlainHead(std::shared_ptr<OpenFile> file, std::string_view path,
+                        const ResponseContext& context) const;
+
   // 404 for ENOENT, and so on; 500 for what openat2(2) does not list.
   static int StatusForOpenError(int code);
 
  private:
-  Response ServeFile(const http::Request& request, std::shared_ptr<OpenFile> file,
-                     std::string_view path, const ResponseContext& context) const;
   Response ListFolder(const http::Request& request, const OpenStep& tried,
                       std::shared_ptr<OpenFile> folder, ResponseContext context) const;
 

@@ -122,6 +122,8 @@ LiveServer::LiveServer() {
   root_path_ = path;
   WriteFile("a.txt", "hello\n");
   config_.metrics_path = "/metrics";
+  config_.access_log = "-";
+  config_.cache.content_bytes_max = 0;  // every file goes by the backend, which the test steers
 }
 
 LiveServer::~LiveServer() {
@@ -155,12 +157,14 @@ void LiveServer::StartServer() {
                                        config_.rules.listing_memory_max);
     files_ = StaticFiles(http::MimeTypes(""), config_.rules, lister_.get());
   }
+  cache_ = std::make_unique<FileCache>(kernel_, loop_->timers(), config_.cache);
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   readers_ = std::make_unique<HeadReaderPool>(config_.limits);
-  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, "-", LineOutput(kernel_, 1));
-  context_.reset(new ConnectionContext{kernel_, *loop_, log_, config_, *opener_, backend_, files_,
-                                       *send_queue_, *readers_, *access_log_, counters_, *this,
-                                       [] { return std::string("pollux_connections 1\n"); }});
+  access_log_ = std::make_unique<AccessLog>(kernel_, *loop_, log_, config_.access_log,
+                                            LineOutput(kernel_, 1));
+  context_.reset(new ConnectionContext{
+      kernel_, *loop_, log_, config_, *opener_, backend_, files_, *cache_, *send_queue_, *readers_,
+      *access_log_, counters_, *this, [] { return std::string("pollux_connections 1\n"); }});
   Fd socket = *OpenListeningSocket(kernel_, *SocketAddress::Parse("127.0.0.1:0"));
   address_ = *BoundAddress(kernel_, socket);
   listener_ = std::make_unique<Listener>(kernel_, *loop_, log_, std::move(socket), *this);

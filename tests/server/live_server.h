@@ -99,6 +99,7 @@ class LiveServer : public ::testing::Test, public Acceptor, public ConnectionOwn
   std::unique_ptr<FileOpener> opener_;
   std::unique_ptr<Lister> lister_;  // with config_.rules.listing
   StaticFiles files_{http::MimeTypes("text/plain txt\n")};
+  std::unique_ptr<FileCache> cache_;
   std::unique_ptr<SendQueue> send_queue_;
   std::unique_ptr<HeadReaderPool> readers_;
   std::unique_ptr<AccessLog> access_log_;

@@ -67,6 +67,9 @@ class SteeredKernel : public ForwardingKernel {
 
   Call log_calls;  // writes to files whose path is log_path
   std::string log_path;
+  // Calls of those that are not steered, by name: what an answer from memory must not need. Not to
+  // be looked at while a worker works.
+  std::map<std::string_view, uint64_t> others;
   std::optional<int> outq;             // what SIOCOUTQ says; nothing: the truth
   std::map<int, std::string> written;  // by descriptor 1 and 2, which are kept from the terminal
   mode_t standard_mode = S_IFREG;      // what 1 and 2 are said to be
@@ -74,12 +77,14 @@ class SteeredKernel : public ForwardingKernel {
   void Advance(Nanoseconds time) { ahead_ += time; }
 
   timespec clock_gettime(clockid_t clock) override {
+    CountOther("clock_gettime");
     timespec now = ForwardingKernel::clock_gettime(clock);
     if (clock != CLOCK_MONOTONIC) return now;
     const int64_t ns = now.tv_sec * 1'000'000'000 + now.tv_nsec + ahead_.count();
     return {ns / 1'000'000'000, ns % 1'000'000'000};
   }
   Status fstat(int fd, struct stat* out) override {
+    CountOther("fstat");
     if (fd != 1 && fd != 2) return ForwardingKernel::fstat(fd, out);
     *out = {};
     out->st_mode = standard_mode;
@@ -135,12 +140,42 @@ class SteeredKernel : public ForwardingKernel {
     if (const int code = statx_calls.Next()) return Err(code, "statx");
     return ForwardingKernel::statx(dirfd, path, flags, mask, out);
   }
+  Result<int> epoll_pwait(int epfd, epoll_event* events, int maxevents, int timeout_ms,
+                          const sigset_t* sigmask) override {
+    CountOther("epoll_pwait");
+    return ForwardingKernel::epoll_pwait(epfd, events, maxevents, timeout_ms, sigmask);
+  }
+  Result<int> openat2(int dirfd, const char* path, const open_how& how) override {
+    CountOther("openat2");
+    return ForwardingKernel::openat2(dirfd, path, how);
+  }
+  Status close(int fd) override {
+    CountOther("close");
+    return ForwardingKernel::close(fd);
+  }
+  Result<size_t> pread(int fd, void* buf, size_t count, off_t offset) override {
+    CountOther("pread");
+    return ForwardingKernel::pread(fd, buf, count, offset);
+  }
+  Result<size_t> preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) override {
+    CountOther("preadv2");
+    return ForwardingKernel::preadv2(fd, iov, iovcnt, offset, flags);
+  }
+  Status setsockopt(int fd, int level, int name, const void* value, socklen_t len) override {
+    CountOther("setsockopt");
+    return ForwardingKernel::setsockopt(fd, level, name, value, len);
+  }
   Result<int> ioctl_outq(int fd) override {
+    CountOther("ioctl_outq");
     if (outq) return *outq;
     return ForwardingKernel::ioctl_outq(fd);
   }
 
  private:
+  void CountOther(std::string_view name) {
+    const std::lock_guard lock(others_mutex_);
+    ++others[name];
+  }
   static int Next(Call& call) {
     ++call.count;
     if (call.errors.empty()) return 0;
@@ -151,6 +186,7 @@ class SteeredKernel : public ForwardingKernel {
 
   LinuxKernel linux_;
   std::set<int> log_fds_;
+  std::mutex others_mutex_;
   Nanoseconds ahead_{0};
 };
 
