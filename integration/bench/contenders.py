@@ -26,18 +26,21 @@ PEERS = {
 }
 
 
-def add_arguments(parser):
+def add_arguments(parser, known=None):
+    """`known`: the peers of this benchmark, if they are others than PEERS."""
     parser.add_argument(
         "--backends", default="auto", metavar="LIST",
         help="Pollux's backends, separated by commas, or 'all' (default: auto)")
     parser.add_argument(
-        "--peers", default="nginx,nginx-aio,lighttpd", metavar="LIST",
+        "--peers", default=",".join(known or PEERS), metavar="LIST",
         help="other servers, separated by commas, or 'none' (default: %(default)s); those that "
              "are not installed are left out with a note")
 
 
-def chosen(options, note):
-    """The contenders that the options name; `note` is told who is left out."""
+def chosen(options, note, known=None, **flags):
+    """The contenders that the options name, Pollux (with these flags) first; `note` is told who is
+    left out."""
+    known = known or PEERS
     if not servers.available("pollux"):
         raise UsageError(f"{servers.build_folder()}/pollux is not built (ci/build release)")
     backends = POLLUX_BACKENDS if options.backends == "all" else options.backends.split(",")
@@ -45,12 +48,12 @@ def chosen(options, note):
         if backend not in POLLUX_BACKENDS:
             raise UsageError(f"--backends: {backend!r} is none of {', '.join(POLLUX_BACKENDS)}")
     peers = [] if options.peers == "none" else options.peers.split(",")
-    found = [pollux(backend) for backend in backends]
+    found = [pollux(backend, **flags) for backend in backends]
     for peer in peers:
-        if peer not in PEERS:
-            raise UsageError(f"--peers: {peer!r} is none of {', '.join(PEERS)}")
+        if peer not in known:
+            raise UsageError(f"--peers: {peer!r} is none of {', '.join(known)}")
         if servers.available(peer):
-            found.append(PEERS[peer])
+            found.append(known[peer])
         else:
             note(f"{peer} is not installed: left out")
     return found

@@ -10,13 +10,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import cold  # noqa: E402
+import hot  # noqa: E402
 import report  # noqa: E402
+import scale  # noqa: E402
 import servers  # noqa: E402
 import stall  # noqa: E402
 from files import UsageError  # noqa: E402
 from load import LoadError  # noqa: E402
 
-BENCHMARKS = {"cold": cold, "stall": stall}
+BENCHMARKS = {"cold": cold, "stall": stall, "hot": hot, "scale": scale}
 
 
 def parse(arguments):

@@ -1,6 +1,7 @@
 """What the measuring programs share: tables, machine facts, JSON beside, progress."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -42,6 +43,19 @@ def spread(values):
     """{"median", "min", "max", "values"}: what JSON keeps of repeated measurements."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values),
             "values": list(values)}
+
+
+def median_interval(values):
+    """(low, high) of the values that hold the true median with 95 % confidence or more, whatever
+    the distribution (order statistics); None for fewer than six values."""
+    ordered, n = sorted(values), len(values)
+    outside, best = 0.0, None
+    for rank in range(n // 2):
+        outside += 2 * math.comb(n, rank) / 2**n
+        if outside > 0.05:
+            break
+        best = (ordered[rank], ordered[n - 1 - rank])
+    return best
 
 
 def shown(measured, digits):

@@ -21,7 +21,7 @@ from .server import Server, ServerError
 
 __all__ = ["REPOSITORY", "build_folder", "sanitizer", "scratch_folder", "Server", "ServerError",
            "PolluxServer", "NginxServer", "LighttpdServer", "CommandServer", "make_server",
-           "available"]
+           "available", "find_program"]
 
 
 def make_server(spec, root, **options):
