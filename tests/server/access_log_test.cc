@@ -255,6 +255,26 @@ TEST_F(AccessLogTest, LinesAreAppendedAndWrittenAtTheEnd) {
   EXPECT_EQ(Contents(path_), "earlier\n" + FormatAccessLine(Record()));
 }
 
+TEST_F(AccessLogTest, TheLastLinesGetAMomentToLeaveAndNotMore) {
+  const std::string line = FormatAccessLine(Record());
+  kernel_.log_path = path_;
+  OpenFileLog();
+  file_log_->Add(Record());
+  kernel_.log_calls.errors = {EAGAIN, EAGAIN, EAGAIN};
+  file_log_.reset();
+  EXPECT_EQ(Contents(path_), line);
+  EXPECT_EQ(kernel_.written[2], "");
+
+  // A disk that is full has no more room a moment later.
+  OpenFileLog();
+  file_log_->Add(Record());
+  file_log_->Add(Record());
+  kernel_.log_calls.errors = std::deque<int>(1000, ENOSPC);
+  file_log_.reset();
+  EXPECT_GT(kernel_.log_calls.errors.size(), 990u);
+  EXPECT_THAT(kernel_.written[2], HasSubstr("the last 2 lines were lost"));
+}
+
 TEST_F(AccessLogTest, AFolderIsNoLog) {
   const Result<LineOutput> opened = AccessLog::Open(kernel_, root_path_);
   ASSERT_FALSE(opened);

@@ -115,6 +115,33 @@ TEST(MetricsTest, HistogramsAreCumulativeAndInSeconds) {
   EXPECT_EQ(below_1s, 2u);
 }
 
+TEST(MetricsTest, WhatFilesAndLogsHadToDoWithoutIsThere) {
+  Numbers numbers;
+  MetricsSources sources{numbers.server, numbers.loop, numbers.coordination, numbers.aio};
+  sources.error_log_lost_lines = 31;
+  sources.open_files = 32;
+  sources.opens_waiting = 33;
+  const std::string text = RenderMetrics(sources);
+  EXPECT_THAT(text, HasSubstr("\npollux_error_log_lost_lines_total 31\n"));
+  EXPECT_THAT(text, HasSubstr("\npollux_open_files 32\n"));
+  EXPECT_THAT(text, HasSubstr("\npollux_opens_waiting 33\n"));
+}
+
+TEST(MetricsTest, EachSampleOfAWorkerSaysWhichOneItIs) {
+  Numbers numbers;
+  MetricsSources sources{numbers.server, numbers.loop, numbers.coordination, numbers.aio};
+  EXPECT_THAT(RenderMetrics(sources), ::testing::Not(HasSubstr("worker=")));
+  sources.worker = 3;
+  std::istringstream in(RenderMetrics(sources));
+  int samples = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line[0] == '#') continue;
+    EXPECT_THAT(line, HasSubstr("worker=\"3\""));
+    ++samples;
+  }
+  EXPECT_GT(samples, 40);
+}
+
 TEST(MetricsTest, EachFamilyIsDescribedOnce) {
   const std::string text = Numbers().Text();
   std::istringstream in(text);
