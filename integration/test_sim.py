@@ -1,0 +1,90 @@
+"""pollux-sim: what it finds it can replay and shrink, and what is wrong with a command line or a file
+is said in one line."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+import servers
+
+pytestmark = pytest.mark.quick
+SIM = os.path.join(servers.build_folder(), "pollux-sim")
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run([SIM, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, cwd=cwd)
+
+
+def assert_one_line_and_2(result, *words):
+    assert result.returncode == 2, result
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("pollux-sim: "), result
+    for word in words:
+        assert word in result.stderr
+
+
+def test_finds_the_lost_wake_up_and_replays_it(tmp_path):
+    found = run("run", "one-chunk", "--coordination", "published", cwd=tmp_path)
+    assert found.returncode == 1, found
+    assert "timeout rescue: a completion waited" in found.stdout
+    command = re.search(r"^replay with: pollux-sim (.*)$", found.stdout, re.M).group(1)
+    once, again = (run(*command.split(), cwd=tmp_path) for _ in range(2))
+    assert once.returncode == again.returncode == 1
+    assert once.stdout == again.stdout
+    assert "timeout rescue: a completion waited" in once.stdout
+    assert "another build" not in once.stderr
+
+
+def test_shrinks_it_to_a_handful_of_choices(tmp_path):
+    assert run("run", "one-chunk", "--coordination", "published", "--save", "found",
+               cwd=tmp_path).returncode == 1
+    shrunk = run("shrink", "found", "-o", "small", cwd=tmp_path)
+    assert shrunk.returncode == 1, shrunk
+    assert len(json.loads((tmp_path / "small").read_text())["choices"]) <= 30
+    assert run("replay", "small", "--quiet", cwd=tmp_path).returncode == 1
+
+
+def test_every_schedule_of_the_control_is_clean(tmp_path):
+    result = run("explore", "two-chunks", "--coordination", "eventfd", cwd=tmp_path)
+    assert result.returncode == 0, result
+    assert "nothing found" in result.stdout
+    assert "\nexhausted (" in result.stdout
+
+
+def test_run_without_an_end_is_a_violation(tmp_path):
+    result = run("run", "one-chunk", "--steps-max", 20, cwd=tmp_path)
+    assert result.returncode == 1, result
+    assert "spin: no end after 20 steps" in result.stdout
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["run", "nonsense"], ["no scenario 'nonsense'", "two-chunks"]),
+    (["run", "one-chunk", "--coordination", "x"], ["published, masked, eventfd"]),
+    (["run", "download", "--backend", "x"], ["linux-aio-sendfile"]),
+    (["run", "one-chunk", "--strategy", "x"], ["random, pct, exhaustive"]),
+    (["explore", "download"], ["too large", "random or pct"]),
+    (["run", "one-chunk", "--seed", "x"], ["seed"]),
+    (["replay", "nowhere"], ["cannot open nowhere"]),
+])
+def test_bad_usage(tmp_path, arguments, words):
+    assert_one_line_and_2(run(*arguments, cwd=tmp_path), *words)
+
+
+def test_files_that_are_cut_off_or_foreign(tmp_path):
+    assert run("run", "one-chunk", "--coordination", "published", "--save", "whole",
+               cwd=tmp_path).returncode == 1
+    whole = (tmp_path / "whole").read_text()
+    for name, text in {
+            "cut": whole[:len(whole) // 2],
+            "empty": "",
+            "foreign": "[1, 2, 3]",
+            "later": whole.replace("replay 1", "replay 9"),
+            "story": whole.replace('"one-chunk"', '"no-chunk"'),
+            "option": whole.replace('"published"', '"private"'),
+    }.items():
+        (tmp_path / name).write_text(text)
+        for command in (["replay", name], ["shrink", name, "-o", "out"]):
+            assert_one_line_and_2(run(*command, cwd=tmp_path), name)
