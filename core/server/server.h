@@ -34,7 +34,7 @@ namespace pollux {
 
 // Exit status: 0 after a drain or a stop by signal (and --help, --version), 2 for a command line,
 // folder, address or user that cannot be served (one line on standard error), 1 if the loop's own
-// wait fails.
+// wait fails. With --workers it returns in every process, in a worker with that worker's status.
 int ServerMain(Kernel& kernel, int argc, const char* const* argv);
 
 // Main thread only: Acquire, Build, Announce, Run.
