@@ -1,5 +1,7 @@
 #include "core/aio/aio_queue.h"
 
+#include <sys/uio.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -114,6 +116,7 @@ std::vector<iocb*> AioQueue::Fill(bool may_block, uint64_t* bytes) {
     slot.submitted = loop_.now();
     io_prep_pread(&slot.control, slot.read.fd, slot.read.buffer, slot.read.length,
                   static_cast<long long>(slot.read.offset));
+    if (!may_block) slot.control.aio_rw_flags = RWF_NOWAIT;
     slot.control.data = Tag(slot.generation, index);
     *bytes -= std::min<uint64_t>(*bytes, slot.read.length);
     --stats_.reads_queued;
@@ -157,7 +160,16 @@ void AioQueue::Submitted(std::span<iocb*> batch, size_t taken, Error error) {
   PutBack(rest.subspan(1));
   const Read read = Release(SlotOf(rest.front()));
   loop_.Post(*this);
-  owner_->OnRead(*read.chunk, Err(error));
+  if (!LeaveToWorker(read, error.code)) owner_->OnRead(*read.chunk, Err(error));
+}
+
+// True if the read may only have failed because the loop does not wait: EAGAIN, or EOPNOTSUPP from
+// a file system that does not know RWF_NOWAIT. A worker asks again without it.
+bool AioQueue::LeaveToWorker(Read read, int error) {
+  if (read.may_block || (error != EAGAIN && error != EOPNOTSUPP)) return false;
+  read.may_block = true;
+  Enqueue(read);
+  return true;
 }
 
 void AioQueue::PutBack(std::span<iocb*> batch) {
@@ -201,6 +213,7 @@ void AioQueue::OnCompletion(const Completion& completion) {
   // io_event::res is an unsigned long that holds a count or -errno.
   const auto res = static_cast<long>(completion.event.res);
   if (res < 0) {
+    if (LeaveToWorker(read, static_cast<int>(-res))) return;
     owner_->OnRead(*read.chunk, Err(static_cast<int>(-res), "io_getevents"));
   } else {
     stats_.bytes_read += static_cast<uint64_t>(res);

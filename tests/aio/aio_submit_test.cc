@@ -1,6 +1,8 @@
 // What io_submit answers, on the loop and on a worker: short counts, shortages that pass, and reads
 // that it refuses.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 #include <string>
@@ -131,8 +133,7 @@ TEST_P(AioSubmitRefusalTest, IsTheSameForAWorker) {
   ExpectBooksBalance();
 }
 
-INSTANTIATE_TEST_SUITE_P(Errnos, AioSubmitRefusalTest,
-                         ::testing::Values(EINVAL, EBADF, EFAULT, EOPNOTSUPP),
+INSTANTIATE_TEST_SUITE_P(Errnos, AioSubmitRefusalTest, ::testing::Values(EINVAL, EBADF, EFAULT),
                          [](const auto& tested) { return ErrnoName(tested.param); });
 
 TEST_F(AioSubmitTest, WithoutAThreadForTheHelperNothingIsSubmittedAndEveryReadIsAnswered) {
@@ -151,6 +152,66 @@ TEST_F(AioSubmitTest, WithoutAThreadForTheHelperNothingIsSubmittedAndEveryReadIs
   for (uint32_t i = 0; i < 8; ++i) Enqueue(i);
   aio_.Turn();
   EXPECT_EQ(InFlight().size(), 8u);
+}
+
+// --- The loop does not wait.
+
+TEST_F(AioSubmitTest, OnlyAWorkerMayBlock) {
+  MakeQueue(8);
+  Enqueue(0);
+  Enqueue(1, true);
+  aio_.Turn(2);
+  for (const auto& read : aio_.in_flight()) {
+    const bool on_loop = read.request.aio_fildes == 100;
+    EXPECT_EQ(read.request.aio_rw_flags, on_loop ? RWF_NOWAIT : 0) << read.request.aio_fildes;
+  }
+  EXPECT_EQ(aio_.in_flight().size(), 2u);
+}
+
+TEST_F(AioSubmitTest, WhatWouldBlockIsLeftToAWorkerAndNobodyIsTold) {
+  for (const int code : {EAGAIN, EOPNOTSUPP}) {
+    MakeQueue(8);
+    answers_.clear();
+    const uint64_t inline_runs = aio_.workers().inline_runs();
+    EnqueueFirst(2);
+    aio_.Turn();
+    aio_.Complete(0, -code);
+    aio_.Turn(2);
+    EXPECT_THAT(answers_, ::testing::IsEmpty());
+    EXPECT_EQ(InFlight(), (Chunks{1, 0}));
+    EXPECT_EQ(aio_.in_flight()[1].request.aio_rw_flags, 0);
+    EXPECT_EQ(aio_.workers().inline_runs(), inline_runs + 1);
+    aio_.Complete(1, 4096);
+    aio_.Complete(0, 4096);
+    aio_.Turn();
+    EXPECT_EQ(answers_, (std::vector<Answer>{{0, 4096}, {1, 4096}}));
+    ExpectBooksBalance();
+    queue_.reset();
+  }
+}
+
+TEST_F(AioSubmitTest, AFileSystemThatDoesNotKnowTheFlagIsReadByAWorker) {
+  MakeQueue(8);
+  aio_.kernel().submit_answers = {Err(EOPNOTSUPP, "io_submit")};
+  EnqueueFirst(2);
+  aio_.Turn(3);
+  EXPECT_THAT(answers_, ::testing::IsEmpty());
+  EXPECT_THAT(InFlight(), ::testing::UnorderedElementsAre(0, 1));
+  EXPECT_EQ(aio_.workers().inline_runs(), 1u);
+  ExpectBooksBalance();
+}
+
+TEST_F(AioSubmitTest, WhatAWorkerIsToldIsTheAnswer) {
+  MakeQueue(8);
+  Enqueue(0, true);
+  aio_.Turn(2);
+  aio_.Complete(0, -EAGAIN);
+  aio_.Turn();
+  Enqueue(1, true);
+  aio_.kernel().submit_answers = {Err(EOPNOTSUPP, "io_submit")};
+  aio_.Turn(3);
+  EXPECT_EQ(answers_, (std::vector<Answer>{{0, -EAGAIN}, {1, -EOPNOTSUPP}}));
+  ExpectBooksBalance();
 }
 
 }  // namespace

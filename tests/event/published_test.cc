@@ -266,6 +266,29 @@ TEST_F(PublishedCoordinationTest, StopIsHeardByAParkedHelper) {
   EXPECT_THAT(Collect(), ElementsAre(1));
 }
 
+TEST_F(PublishedCoordinationTest, StopIsHeardByAHelperThatIsAboutToWait) {
+  Counter looked;
+  Counter go_on;
+  before_lock_ = [&] {
+    if (linux_.gettid() == main_tid_) return;
+    looked.Add();
+    go_on.Await(1);
+  };
+  ON_CALL(kernel_, thread_create).WillByDefault([&](const char* name, std::function<void()> body) {
+    const Result<ThreadId> id = linux_.thread_create(name, std::move(body));
+    looked.Await(1);  // nothing is pending: it is about to wait
+    return id;
+  });
+  ON_CALL(kernel_, thread_join).WillByDefault([&](ThreadId id) {
+    go_on.Add();  // Stop has signalled, and nobody heard
+    linux_.thread_join(id);
+  });
+  Start();
+  EXPECT_TRUE(BeforeSubmit(1));
+  StopHelper();  // hangs if it waits nevertheless
+  EXPECT_EQ(ring_.sleeps(), 0);
+}
+
 TEST_F(PublishedCoordinationTest, HelperThatCannotReapEndsAndTheNextWaitTells) {
   StartAndAwaitHelper();
   ring_.Fail(EINTR);  // slept again

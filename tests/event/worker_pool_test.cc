@@ -268,10 +268,18 @@ TEST_F(WorkerPoolTest, WithoutAnyThreadTheJobRunsInlineAndIsDoneInALaterTurn) {
   EXPECT_EQ(pool.inline_runs(), 1u);
   EXPECT_EQ(pool.queued(), 0u);
 
-  // Given between turns (a wake source, a completion): never in the turn it was given in either.
-  pool.Run(MakeJob({}, Done(2)));
-  EXPECT_THAT(done_, ElementsAre(1));
+  // Given before the turn's jobs are run (a wake source, a completion, here a timer): never in the
+  // turn it was given in either.
+  Timer timer([&] {
+    given_in = loop().stats().turns;
+    pool.Run(MakeJob({}, [&] {
+      done_in = loop().stats().turns;
+      done_.push_back(2);
+    }));
+  });
+  loop().timers().Arm(timer, loop().now());
   RunUntilDone(2);
+  EXPECT_GT(done_in, given_in);
 }
 
 TEST_F(WorkerPoolTest, AThreadThatCouldNotBeMadeIsTriedAgainWithTheNextJob) {
