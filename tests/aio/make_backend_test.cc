@@ -171,6 +171,16 @@ TEST_F(MakeBackendTest, ADirectoryThatIsNotThereIsAnErrorAndLeavesNoContext) {
   EXPECT_EQ(aio_.coordination().attached_depth, 0u);  // it takes a context only once
 }
 
+TEST_F(MakeBackendTest, OnlyTheWayByReferenceNeedsSharedMemory) {
+  for (const BackendKind kind : {BackendKind::kLinuxAioWrite, BackendKind::kAuto}) {
+    BackendOptions options = Small(kind);
+    options.shm_dir = "/nowhere/at/all";
+    options.retire = Retire::kReuse;  // says nothing of memory that is sent by copy
+    EXPECT_TRUE(Make(options)) << ToString(kind);
+  }
+  EXPECT_EQ(Logged(), "");
+}
+
 TEST_F(MakeBackendTest, TheSpecimenWarnsAndTheOthersDoNot) {
   BackendOptions options = Small(BackendKind::kLinuxAioSendfile);
   for (const Retire retire : {Retire::kPunch, Retire::kFresh}) {
