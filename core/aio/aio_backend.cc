@@ -62,7 +62,7 @@ class AioTransfer final : public Transfer, private Reader {
   TransferRequest request_;
   uint64_t position_;  // of the next byte to send, in the file
   const uint64_t end_;
-  uint64_t requested_;                // up to here chunks were asked for
+  uint64_t requested_;                // up to here chunks were asked for; while window_ holds any
   std::shared_ptr<FileReads> reads_;  // once something was cold
   std::deque<Chunk*> window_;         // in the file's order, the first holds position_
   unsigned opening_ = 2;              // how far the window is open; see ReadAhead
@@ -123,7 +123,6 @@ Result<AioTransfer::Step> AioTransfer::PumpCached(uint64_t* budget) {
   const SendStep step = SendfileStep(parts_.kernel, request_.socket->get(), request_.file->fd.get(),
                                      position_, std::min(cached, *budget));
   parts_.stats.bytes_sent_cached += step.bytes;
-  requested_ = position_ + step.bytes;
   return Sent(step, budget);
 }
 

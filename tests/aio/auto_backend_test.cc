@@ -108,6 +108,33 @@ TEST_F(AutoTransferTest, WhatBecomesCachedOnTheWayIsNotReadFromThereOn) {
   EXPECT_EQ(SentCached(), 8 * kChunk);
 }
 
+TEST_F(AutoTransferTest, WhatIsBeingReadIsSentFromThereThoughItIsCachedByThen) {
+  const PatternFile file(dir_, 12 * kChunk);
+  Loopback loopback(aio_.kernel());
+  auto transfer = Start(file.Open(aio_.kernel()), loopback);
+  ASSERT_EQ(*transfer->Pump(kSlice), Transfer::Outcome::kWaiting);
+  cached_ = {{0, 12 * kChunk}};
+  std::string received;
+  ASSERT_EQ(Finish(*transfer, loopback, received), 0);
+  EXPECT_TRUE(HoldsPattern(received));
+  EXPECT_GT(ReadDirectly(), 0u);
+  EXPECT_EQ(ReadDirectly() + SentCached(), 12 * kChunk);  // nothing twice
+}
+
+// Pages of one answer can be gone before they are sent.
+TEST_F(AutoTransferTest, LooksNoFartherAheadThanHalfAMebibyte) {
+  const PatternFile file(dir_, 2_MiB);
+  uint64_t farthest = 0;
+  aio_.kernel().cached = [&](uint64_t at) {
+    farthest = std::max(farthest, at);
+    return true;
+  };
+  Loopback loopback(aio_.kernel());
+  auto transfer = Start(file.Open(aio_.kernel()), loopback);
+  ASSERT_EQ(*transfer->Pump(4096), Transfer::Outcome::kYield);
+  EXPECT_LT(farthest, 512_KiB);
+}
+
 TEST_F(AutoTransferTest, WhatIsEvictedOnTheWayIsReadFromThereOn) {
   cached_ = {{0, 12 * kChunk}};
   const PatternFile file(dir_, 12 * kChunk);
