@@ -166,3 +166,20 @@ def test_what_the_kernel_holds_for_a_client_that_never_reads_is_bounded(pollux, 
     assert len(queues) >= 20 and max(queues) > 0
     # One buffer of the kernel's may go beyond, and the little that the window had room for.
     assert max(queues) <= unsent + 128 * 1024, sorted(queues)
+
+
+@pytest.mark.quick
+def test_what_the_kernel_holds_for_all_of_them_is_bounded(pollux, files):
+    """More answers at once leave each a smaller part of --max-unsent-total: without it these would
+    hold 25 MB at the least."""
+    count = 100
+    server = pollux(files.root, send_timeout="10m", max_unsent_total="1M")
+    crowd = NonReaders(server, files.get(16 * MIB + 1), size=count)
+    for _ in range(3):
+        fetch_checked(server.port, files.get(2 * MIB + 1))
+    queues = send_queues(server)
+    crowd.close()
+    assert len(queues) >= count
+    # The first few had the whole of --max-unsent; each may exceed its part by one send.
+    assert sum(queues) <= count * 128 * 1024, sorted(queues)
+    gauges.wait_idle(server)

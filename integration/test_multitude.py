@@ -1,9 +1,8 @@
 """Nine thousand idle connections and nine thousand slow ones, while others are served as ever.
 
 The hard limit of descriptors may be as low as 20,000: clients are processes of their own
-(crowd.py), and the slow ones that read share a few files. What the kernel keeps for one that hardly
-reads, up to --max-unsent, is beyond the server's memory but not beyond net.ipv4.tcp_mem (tcp(7)),
-which all sockets of the machine share: 9,000 times the default of 256 KiB would be too much.
+(crowd.py), and most of the slow ones drip a request's head, since an answer takes a second
+descriptor for its file.
 """
 
 import contextlib
@@ -21,12 +20,8 @@ from side_by_side import SideBySide, downloads, small_requests
 MIB = 1 << 20
 
 
-def bytes_per_connection(server, before, count):
-    return (server.rss() - before) / count
-
-
-COMMON = {"max_connections": 20_000, "max_unsent": "16K", "idle_timeout": "10m",
-          "header_timeout": "10m", "send_timeout": "10m", **flags("auto", SOUND[0])}
+COMMON = {"max_connections": 20_000, "idle_timeout": "10m", "header_timeout": "10m",
+          "send_timeout": "10m", **flags("auto", SOUND[0])}
 
 
 class Multitude:

@@ -194,6 +194,8 @@ void AddLimits(CLI::App& app, Config& config) {
           "For running answers after SIGTERM or SIGINT");
   AddSize(app, "--max-unsent", config.unsent_bytes_max, 4_KiB, kUnsentBytesLimit,
           "Bytes in a socket's queue that its client's window has no room for");
+  AddSize(app, "--max-unsent-total", config.unsent_total_bytes, 1_MiB, uint64_t{1} << 40,
+          "The same for all sockets: beyond it each answer's part shrinks, to 16K at least");
   AddSize(app, "--max-head", config.limits.head_bytes_max, 256, 1_MiB, "A request head, else 431");
   AddCount(app, "--max-headers", config.limits.header_count_max, 1, 10000,
            "Header fields of a request, else 431");

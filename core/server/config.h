@@ -14,6 +14,7 @@
 #include "core/server/file_cache.h"
 #include "core/server/listener.h"
 #include "core/server/static_file.h"
+#include "core/server/unsent.h"
 #include "core/sys/log.h"
 
 namespace pollux {
@@ -49,6 +50,7 @@ struct Config {
   std::chrono::milliseconds idle_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds send_timeout = std::chrono::seconds(60);
   uint64_t unsent_bytes_max = kUnsentBytesMax;
+  uint64_t unsent_total_bytes = kUnsentTotalBytes;
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
   http::Limits limits;
   ServingRules rules;

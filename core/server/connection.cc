@@ -14,6 +14,7 @@ Connection::Connection(ConnectionContext& context, Fd socket, const SocketAddres
       socket_(std::make_shared<Fd>(std::move(socket))),
       peer_(peer),
       slot_(slot),
+      unsent_share_(context.config.unsent_bytes_max),
       timer_([this] { OnTimer(); }) {}
 
 Connection::~Connection() = default;
@@ -50,6 +51,8 @@ bool Connection::Allowed(State from, State to) {
 // The only writer of state_: what a state needs is set up here, its timer above all.
 void Connection::Enter(State next) {
   CHECK(Allowed(state_, next));
+  if (state_ == State::kSendingBody) --context_.sending;
+  if (next == State::kSendingBody) ++context_.sending;
   state_ = next;
   switch (next) {
     case State::kReadingHead:

@@ -80,6 +80,7 @@ struct ConnectionContext {
   std::function<std::string()> render_metrics;
 
   bool draining = false;  // answers end their connections
+  size_t sending = 0;     // connections in kSendingBody
   std::vector<char> scratch = std::vector<char>(kScratchBytes);
 
   RepeatedErrors open_errors = {};
@@ -172,6 +173,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void OnSendTimer();
   void Arm(std::chrono::milliseconds time);
   void WatchSocket();
+  void BoundUnsent();
   // To the error log, with what to do about it.
   void Complain(const Error& error, const std::string& about);
   // Requests can bring these about as fast as they come: a line a second of each errno.
@@ -199,6 +201,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   uint64_t sent_ = 0;            // bytes in all
   uint64_t response_began_ = 0;  // sent_ when the response began
   uint64_t linger_left_ = 0;     // bytes that lingering still accepts
+  uint64_t unsent_share_;        // TCP_NOTSENT_LOWAT of the socket
   int outq_ = 0;                 // SIOCOUTQ when the send timer was armed
 
   std::unique_ptr<HeadReader> reader_;

@@ -1,6 +1,8 @@
 // Of a connection: from a response to its last byte.
 #include "core/server/connection.h"
 
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -144,6 +146,21 @@ bool Connection::NextPiece() {
   return false;
 }
 
+// The listening socket has handed down --max-unsent; another bound is set only where there are so
+// many answers that each gets less, or got less the last time.
+void Connection::BoundUnsent() {
+  if (response_.length <= kUnsentBytesMin) return;
+  const Config& config = context_.config;
+  const uint64_t share =
+      UnsentShare(context_.sending, config.unsent_total_bytes, config.unsent_bytes_max);
+  if (share == unsent_share_) return;
+  const int bytes = static_cast<int>(share);
+  // What is the matter with a socket, the next send says: it only keeps its bound here.
+  if (context_.kernel.setsockopt(fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes)) {
+    unsent_share_ = share;
+  }
+}
+
 bool Connection::SendBody() {
   if (response_.file == nullptr) return NextPiece();
   if ((!in_slice_ && response_.length > body_budget_) || body_budget_ == 0) {
@@ -152,6 +169,7 @@ bool Connection::SendBody() {
     return false;
   }
   if (transfer_ == nullptr) {
+    BoundUnsent();
     transfer_ =
         context_.backend.Start({socket_, response_.file, response_.offset, response_.length, this});
   }
