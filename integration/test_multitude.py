@@ -1,8 +1,7 @@
 """Nine thousand idle connections and nine thousand slow ones, while others are served as ever.
 
 The hard limit of descriptors may be as low as 20,000: clients are processes of their own
-(crowd.py), and most of the slow ones drip a request's head, since an answer takes a second
-descriptor for its file.
+(crowd.py). Half of the slow ones drip a request's head, half hardly read a file that they share.
 """
 
 import contextlib
@@ -71,7 +70,7 @@ def test_others_are_served_beside_hundreds(pollux, files):
 def test_nine_thousand_idle_and_nine_thousand_slow(pollux, files):
     """Noise: see test_crowds.py."""
     free, crowded = pollux(files.root, **COMMON), pollux(files.root, **COMMON)
-    with Multitude(crowded, files, idle=9000, heads=8000, readers=1000) as multitude:
+    with Multitude(crowded, files, idle=9000, heads=4500, readers=4500) as multitude:
         requests = SideBySide(free, crowded, small_requests(files.get(1000)))
         bulk = SideBySide(free, crowded,
                           downloads([files.get(2 * MIB + 1, copy) for copy in range(4)]))
