@@ -62,6 +62,7 @@ class AioTransfer final : public Transfer, private Reader {
   TransferRequest request_;
   uint64_t position_;  // of the next byte to send, in the file
   const uint64_t end_;
+  uint64_t cached_until_ = 0;         // `auto`: up to here the page cache was seen to have it
   uint64_t requested_;                // up to here chunks were asked for; while window_ holds any
   std::shared_ptr<FileReads> reads_;  // once something was cold
   std::deque<Chunk*> window_;         // in the file's order, the first holds position_
@@ -114,14 +115,17 @@ Result<Transfer::Outcome> AioTransfer::Pump(uint64_t bytes_max) {
 // One step by the page cache if `auto` finds the next bytes there, else one from the chunks.
 Result<AioTransfer::Step> AioTransfer::PumpCached(uint64_t* budget) {
   if (!parts_.automatic || !window_.empty()) return PumpChunk(budget);
-  const uint64_t cached = parts_.automatic->residency->CachedPrefix(
-      *request_.file, position_, std::min(end_ - position_, kResidencyWindow));
-  if (cached == 0) {
-    if (request_.file->size() < parts_.automatic->populate_below) return HandOver();
-    return PumpChunk(budget);
+  if (position_ >= cached_until_) {
+    const uint64_t cached = parts_.automatic->residency->CachedPrefix(
+        *request_.file, position_, std::min(end_ - position_, kResidencyWindow));
+    if (cached == 0) {
+      if (request_.file->size() < parts_.automatic->populate_below) return HandOver();
+      return PumpChunk(budget);
+    }
+    cached_until_ = position_ + cached;
   }
   const SendStep step = SendfileStep(parts_.kernel, request_.socket->get(), request_.file->fd.get(),
-                                     position_, std::min(cached, *budget));
+                                     position_, std::min(cached_until_ - position_, *budget));
   parts_.stats.bytes_sent_cached += step.bytes;
   return Sent(step, budget);
 }
@@ -225,6 +229,7 @@ Result<AioTransfer::Step> AioTransfer::Sent(const SendStep& step, uint64_t* budg
     case SendStep::End::kAll:
       return Step::kSent;
     case SendStep::End::kSocketFull:
+      cached_until_ = 0;  // nobody knows when it goes on
       engine_.SetBlocked(*this);
       return Stop(Outcome::kSocketFull);
     case SendStep::End::kFailed:
