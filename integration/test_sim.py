@@ -54,6 +54,14 @@ def test_every_schedule_of_the_control_is_clean(tmp_path):
     assert "\nexhausted (" in result.stdout
 
 
+@pytest.mark.parametrize("coordination", ["masked", "eventfd"])
+def test_as_many_signals_and_faults_as_it_says(tmp_path, coordination):
+    result = run("explore", "two-chunks", "--coordination", coordination, "--signals", 8,
+                 "--faults", 8, "--early-timeouts", 100, "--max-seconds", 1, cwd=tmp_path)
+    assert result.returncode == 0, result
+    assert "stopped by a limit" in result.stdout
+
+
 def test_run_without_an_end_is_a_violation(tmp_path):
     result = run("run", "one-chunk", "--steps-max", 20, cwd=tmp_path)
     assert result.returncode == 1, result
@@ -67,7 +75,13 @@ def test_run_without_an_end_is_a_violation(tmp_path):
     (["run", "one-chunk", "--strategy", "x"], ["random, pct, exhaustive"]),
     (["explore", "download"], ["too large", "random or pct"]),
     (["run", "one-chunk", "--seed", "x"], ["seed"]),
+    (["explore", "one-chunk", "--coordination", "eventfd", "--signals", 40], ["--signals", "16"]),
+    (["explore", "one-chunk", "--signals", 100], ["--signals", "16"]),
+    (["explore", "one-chunk", "--signals", 9, "--faults", 8], ["--faults", "16"]),
     (["replay", "nowhere"], ["cannot open nowhere"]),
+    (["replay", "."], ["cannot read ."]),
+    (["shrink", ".", "-o", "out"], ["cannot read ."]),
+    (["replay", "/dev/zero"], ["/dev/zero", "too large"]),
 ])
 def test_bad_usage(tmp_path, arguments, words):
     assert_one_line_and_2(run(*arguments, cwd=tmp_path), *words)

@@ -15,6 +15,8 @@ namespace {
 
 constexpr int kFound = 1, kUsage = 2;
 constexpr uint64_t kShrinkExecutionsMax = 20'000;
+// The exhaustive strategy tells 32 actors apart: these are one each, beside those of the story.
+constexpr int kExhaustiveActorsMax = 16;
 
 // Names as they were typed; what is wrong with them is one line that lists the valid ones.
 struct Words {
@@ -77,6 +79,11 @@ std::string Understand(Request& request) {
   }
   if (words.strategy == "exhaustive" && !request.story->exhaustible) {
     return "'" + words.story + "' is too large to be told in every order; use random or pct";
+  }
+  if (words.strategy == "exhaustive" &&
+      request.options.signals + request.options.faults > kExhaustiveActorsMax) {
+    return "too many --signals and --faults for every order: at most " +
+           std::to_string(kExhaustiveActorsMax) + " together; use random or pct";
   }
   request.options.coordination = *coordination;
   request.options.backend = *backend;

@@ -1,7 +1,7 @@
 #include "fakes/scenarios/replay_file.h"
 
+#include <array>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -10,6 +10,7 @@ namespace {
 
 constexpr const char* kFormat = "pollux-sim replay 1";
 constexpr size_t kChoicesMax = 10'000'000;
+constexpr size_t kFileBytesMax = 128 << 20;
 constexpr int kCountMax = 1000;  // signals, time-outs, faults
 
 using nlohmann::json;
@@ -46,6 +47,21 @@ ReplayFile FromJson(const json& file) {
   return out;
 }
 
+// In pieces through std::istream, which turns what its buffer throws (a folder: EISDIR) into a bit.
+tl::expected<std::string, std::string> ReadAll(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) return tl::unexpected("cannot open " + path);
+  std::string text;
+  std::array<char, 64 << 10> piece;
+  while (in) {
+    in.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<size_t>(in.gcount()));
+    if (text.size() > kFileBytesMax) return tl::unexpected(path + " is no replay file: too large");
+  }
+  if (in.bad()) return tl::unexpected("cannot read " + path);
+  return text;
+}
+
 }  // namespace
 
 bool Write(const ReplayFile& replay, const std::string& path) {
@@ -73,10 +89,9 @@ bool Write(const ReplayFile& replay, const std::string& path) {
 }
 
 tl::expected<ReplayFile, std::string> ReadReplay(const std::string& path) {
-  std::ifstream in(path);
-  if (!in) return tl::unexpected("cannot open " + path);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const json file = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto text = ReadAll(path);
+  if (!text) return tl::unexpected(text.error());
+  const json file = json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (file.is_discarded() || !file.is_object()) {
     return tl::unexpected(path + " is no replay file, or was cut off");
   }
