@@ -1,6 +1,7 @@
 #include "fakes/kernel/aio_context.h"
 
 #include <fcntl.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,7 +22,8 @@ ReadUnderWay::ReadUnderWay(Disk& to_disk, AioContext& of_context, iocb* from)
       data(from->data),
       buffer(static_cast<char*>(from->u.c.buf)),
       count(from->u.c.nbytes),
-      offset(static_cast<size_t>(from->u.c.offset)) {}
+      offset(static_cast<size_t>(from->u.c.offset)),
+      no_wait((from->aio_rw_flags & RWF_NOWAIT) != 0) {}
 
 Footprint ReadUnderWay::footprint() const {
   Footprint touched;
@@ -71,6 +73,12 @@ long Disk::Transfer(ReadUnderWay& read) {
   size_t there = read.offset < content.size() ? content.size() - read.offset : 0;
   there = std::min(there, read.count);
   if (there > 0 && read.buffer_bad) return -EFAULT;
+  // What would have to wait for somebody else (preadv2(2)): an answer, and no fault of the disk.
+  if (read.no_wait && refusals_left_ > 0 &&
+      scheduler_.PickValue("RWF_NOWAIT: taken, refused with EAGAIN", 2) == 1) {
+    --refusals_left_;
+    return -EAGAIN;
+  }
   if (faults_left_ > 0 && there > 0) {
     const size_t fault = scheduler_.PickValue("read: whole, EIO, short", 3);
     if (fault != 0) --faults_left_;

@@ -44,6 +44,7 @@ class ReadUnderWay final : public Actor {
   char* buffer;
   size_t count;
   size_t offset;
+  bool no_wait;             // RWF_NOWAIT
   bool buffer_bad = false;  // memory that cannot be stored to
   std::shared_ptr<Description> file;
   std::shared_ptr<Description> eventfd;  // IOCB_FLAG_RESFD
@@ -69,12 +70,17 @@ class AioContext {
 struct DiskOptions {
   Nanoseconds read_time{0};  // a read takes at least this long
   int faults = 0;            // how many reads may fail (EIO) or come back short
+                             // and as many of those with RWF_NOWAIT may be refused
 };
 
 class Disk {
  public:
   Disk(Scheduler& scheduler, Frames& frames, DiskOptions options)
-      : scheduler_(scheduler), frames_(frames), options_(options), faults_left_(options.faults) {}
+      : scheduler_(scheduler),
+        frames_(frames),
+        options_(options),
+        faults_left_(options.faults),
+        refusals_left_(options.faults) {}
 
   void Start(std::unique_ptr<ReadUnderWay> read);
   void Complete(ReadUnderWay& read);
@@ -93,6 +99,7 @@ class Disk {
   Frames& frames_;
   DiskOptions options_;
   int faults_left_;
+  int refusals_left_;
   uint64_t completed_ = 0;
   uint64_t under_way_ = 0;
 };

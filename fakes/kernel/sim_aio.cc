@@ -1,5 +1,6 @@
 // Linux AIO through libaio (fs/aio.c): contexts, submission, reaping.
 #include <fcntl.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -64,6 +65,7 @@ Status SimKernel::io_destroy(io_context_t ctx) {
 int SimKernel::SubmitOne(AioContext& context, iocb* request) {
   if (request->aio_lio_opcode != IO_CMD_PREAD) NotModelled("io_submit of anything but a read");
   if (Find(request->aio_fildes) == nullptr) return -EBADF;
+  if ((request->aio_rw_flags & ~RWF_NOWAIT) != 0) NotModelled("io_submit with this aio_rw_flags");
   auto read = std::make_unique<ReadUnderWay>(disk_, context, request);
   read->file = table_[request->aio_fildes];
   if (read->file->inode == nullptr || read->file->inode->kind != Inode::Kind::kRegular) {
