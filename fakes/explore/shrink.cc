@@ -41,7 +41,8 @@ class Shrinker {
   Shrunk&& result() { return std::move(result_); }
 
  private:
-  // Tries to do without each block of choices.
+  // Tries to do without each block of choices. A candidate that still fails is smaller, in choices
+  // that are not 0 or else in length: as it was understood, nothing but zeroes came to it.
   bool Sweep(size_t block, bool take_out) {
     bool better = false;
     for (size_t at = 0; at < result_.choices.size();) {
@@ -59,17 +60,10 @@ class Shrinker {
       } else {
         std::fill(from, to, 0);
       }
-      const size_t before = NonZero(best), length = best.size();
-      const Choices kept = best;
-      if (Try(candidate) &&
-          (NonZero(result_.choices) < before ||
-           (NonZero(result_.choices) == before && result_.choices.size() < length))) {
-        better = true;
-        if (!take_out) at = end;
-        continue;
-      }
-      result_.choices = kept;
-      at = end;
+      const bool still_fails = Try(candidate);
+      better |= still_fails;
+      // After taking out, what followed the block is in its place.
+      if (!still_fails || !take_out) at = end;
     }
     return better;
   }
