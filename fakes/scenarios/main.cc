@@ -1,6 +1,7 @@
 // pollux-sim: tells stories of the core on the simulated kernel, in as many orders as are wanted.
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -13,7 +14,7 @@
 namespace pollux::sim {
 namespace {
 
-constexpr int kFound = 1, kUsage = 2;
+constexpr int kFound = 1, kUsage = 2, kGone = 3, kStopped = 130;
 constexpr uint64_t kShrinkExecutionsMax = 20'000;
 // The exhaustive strategy tells 32 actors apart: these are one each, beside those of the story.
 constexpr int kExhaustiveActorsMax = 16;
@@ -39,6 +40,15 @@ struct Request {
   int pct_depth = 3;
   std::string save;
 };
+
+volatile std::sig_atomic_t stopped = 0;  // by Ctrl-C; looked at between executions
+
+void StopOnCtrlC() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stopped = 1; };
+  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);  // the second one kills
+  (void)sigaction(SIGINT, &action, nullptr);                      // EINVAL, EFAULT: neither can be
+}
 
 int Complain(const std::string& message) {
   std::fprintf(stderr, "pollux-sim: %s\n", message.c_str());
@@ -100,65 +110,89 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-int ReportViolation(const Request& request, const Choices& choices, const Outcome& outcome,
-                    uint64_t executions, double seconds) {
+// All that tells the searches of one folder apart, but for numbers.
+std::string DefaultPath(const Request& request) {
+  std::string name = std::string(request.story->name) + "-" + request.words.coordination;
+  if (request.story->uses_backend) {
+    name += "-" + request.words.backend + "-" + request.words.retire;
+  }
+  return name + ".replay";
+}
+
+int ReportViolation(const Request& request, ReplayTarget& target, const Choices& choices,
+                    const Outcome& outcome, uint64_t executions, double seconds) {
   ReplayFile replay;
   replay.story = request.story->name;
   replay.options = request.options;
   replay.choices = choices;
   replay.oracle = outcome.violation->oracle;
   replay.trace_hash = outcome.trace_hash;
-  std::string path = request.save;
-  if (path.empty()) {
-    path = replay.story + "-" + request.words.coordination + ".replay";
-  }
   std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
   std::printf("found by execution %llu, after %.3f s; %zu choices that are not 0\n",
               static_cast<unsigned long long>(executions), seconds, NonZero(choices));
-  if (!Write(replay, path)) return Complain("cannot write " + path);
-  std::printf("replay with: pollux-sim replay %s\n", path.c_str());
+  if (target.Write(replay)) {
+    std::printf("replay with: pollux-sim replay %s\n", target.path().c_str());
+  } else {
+    (void)Complain("cannot write " + target.path() + "; the same command finds it again");
+  }
   return kFound;
+}
+
+void TellProgress(uint64_t executions, double seconds, const ExhaustiveStrategy* exhaustive) {
+  std::fprintf(stderr, "pollux-sim: %llu executions, %.0f a second",
+               static_cast<unsigned long long>(executions), executions / seconds);
+  if (exhaustive != nullptr) {
+    std::fprintf(stderr, ", about %.2g %% of all", exhaustive->progress() * 100);
+  }
+  std::fputc('\n', stderr);
+}
+
+// The line below the summary: how the search ended.
+void TellEnd(const Request& request, const ExhaustiveStrategy* exhaustive) {
+  if (exhaustive == nullptr) {
+    if (stopped) std::printf("stopped by Ctrl-C\n");
+    return;
+  }
+  const char* end =
+      stopped ? "stopped by Ctrl-C: not all were seen" : "stopped by a limit: not all were seen";
+  if (exhaustive->exhausted()) {
+    end = request.preemptions >= 0 ? "exhausted up to the bound on preemptions" : "exhausted";
+  }
+  std::printf("%s (%llu of them redundant)\n", end,
+              static_cast<unsigned long long>(exhaustive->redundant()));
 }
 
 // Executions until something is found, nothing is left, or a limit is reached.
 int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy* exhaustive) {
+  ReplayTarget target(request.save.empty() ? DefaultPath(request) : request.save);
+  if (!target.Open()) return Complain("cannot write " + target.path());
+  StopOnCtrlC();
   Resources resources;
   const auto start = std::chrono::steady_clock::now();
   double told = 0;
   uint64_t executions = 0, steps = 0;
-  while ((request.runs == 0 || executions < request.runs) && strategy.Begin()) {
+  while (!stopped && (request.runs == 0 || executions < request.runs) && strategy.Begin()) {
     const Outcome outcome = request.story->tell(request.options, strategy, resources, nullptr);
     strategy.End();
     ++executions;
     steps += outcome.steps;
     if (outcome.violation) {
-      return ReportViolation(request, strategy.choices(), outcome, executions, SecondsSince(start));
+      return ReportViolation(request, target, strategy.choices(), outcome, executions,
+                             SecondsSince(start));
     }
     if (executions % 256 != 0) continue;
     const double seconds = SecondsSince(start);
     if (request.seconds_max > 0 && seconds >= request.seconds_max) break;
     if (seconds - told < 2) continue;
     told = seconds;
-    std::fprintf(stderr, "pollux-sim: %llu executions, %.0f a second",
-                 static_cast<unsigned long long>(executions), executions / seconds);
-    if (exhaustive != nullptr) {
-      std::fprintf(stderr, ", about %.2g %% of all", exhaustive->progress() * 100);
-    }
-    std::fputc('\n', stderr);
+    TellProgress(executions, seconds, exhaustive);
   }
   const double seconds = SecondsSince(start);
   std::printf("%s: %llu executions, %llu steps, %.0f executions a second: nothing found\n",
               request.story->name, static_cast<unsigned long long>(executions),
               static_cast<unsigned long long>(steps), executions / seconds);
-  if (exhaustive != nullptr) {
-    const char* end = "stopped by a limit: not all were seen";
-    if (exhaustive->exhausted()) {
-      end = request.preemptions >= 0 ? "exhausted up to the bound on preemptions" : "exhausted";
-    }
-    std::printf("%s (%llu of them redundant)\n", end,
-                static_cast<unsigned long long>(exhaustive->redundant()));
-  }
-  return 0;
+  TellEnd(request, exhaustive);
+  return stopped ? kStopped : 0;
 }
 
 int Explore(Request& request) {
@@ -211,35 +245,44 @@ int Replay(const std::string& path, bool quiet) {
   }
   std::printf("trace %016llx, %llu steps\n", static_cast<unsigned long long>(outcome.trace_hash),
               static_cast<unsigned long long>(outcome.steps));
-  if (!outcome.violation) {
-    std::printf("nothing found\n");
-    return 0;
+  if (outcome.violation) {
+    std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
+    if (outcome.violation->oracle == file->oracle) return kFound;
   }
-  std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
-  return kFound;
+  std::printf("%s does not happen any more\n", file->oracle.c_str());
+  return outcome.violation ? kFound : kGone;
 }
 
 int ShrinkFile(const std::string& from, const std::string& to) {
   const auto file = ReadReplay(from);
   if (!file) return Complain(file.error());
+  ReplayTarget target(to);
+  if (!target.Open()) return Complain("cannot write " + to);
+  StopOnCtrlC();
   Resources resources;
   const Story* story = FindStory(file->story);
   const Shrunk shrunk = Shrink(
       file->choices, file->oracle,
-      [&](Chooser& chooser) { return story->tell(file->options, chooser, resources, nullptr); },
+      [&](Chooser& chooser) {
+        // Nothing fails any more: what was found so far is the end.
+        return stopped ? Outcome() : story->tell(file->options, chooser, resources, nullptr);
+      },
       kShrinkExecutionsMax);
   if (!shrunk.outcome.violation) {
-    return Complain(from + " violates nothing (any more): there is nothing to shrink");
+    if (stopped) return kStopped;
+    (void)Complain(file->oracle + " does not happen any more: there is nothing to shrink");
+    return kGone;
   }
   ReplayFile out = *file;
   out.choices = shrunk.choices;
   out.trace_hash = shrunk.outcome.trace_hash;
-  if (!Write(out, to)) return Complain("cannot write " + to);
+  if (!target.Write(out)) return Complain("cannot write " + to);
   std::printf("%zu choices that are not 0, of %zu before; %llu executions\n",
               NonZero(shrunk.choices), NonZero(file->choices),
               static_cast<unsigned long long>(shrunk.executions));
   std::printf("replay with: pollux-sim replay %s\n", to.c_str());
-  return kFound;
+  if (stopped) std::printf("stopped by Ctrl-C: it may get smaller\n");
+  return stopped ? kStopped : 0;
 }
 
 void AddStory(CLI::App& command, Request& request) {
@@ -253,6 +296,7 @@ void AddStory(CLI::App& command, Request& request) {
   command.add_option("--strategy", request.words.strategy, "random, pct, exhaustive")
       ->capture_default_str();
   command.add_option("--seed", request.seed, "Of the first execution; the next has the next")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--pct-depth", request.pct_depth, "Ordering constraints that pct looks for")
       ->check(CLI::Range(1, 20))
@@ -272,29 +316,39 @@ void AddStory(CLI::App& command, Request& request) {
       "--any-thread", [&request](int64_t) { request.options.leader_first = false; },
       "Signals for the process go to any thread, not to the leader first");
   command.add_option("--steps-max", request.options.steps_max, "More steps are a violation")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--save", request.save, "Where a violation's replay file goes");
+  command.add_option("--save", request.save,
+                     "Where a violation's replay file goes (into this folder, by a name made of "
+                     "the words above)");
 }
 
 int Main(int argc, char** argv) {
   CLI::App app(
       "Runs the core on a simulated kernel and looks for schedules that break it.\n"
-      "Exit status: 0 nothing found, 1 a violation (a replay file is saved), 2 bad usage.",
+      "Exit status: 0 nothing found, or shrunk; 1 a violation (run and explore save a replay\n"
+      "file); 2 bad usage, or a file that cannot be read or written; 3 what a replay file was\n"
+      "saved for does not happen any more; 130 stopped by Ctrl-C.",
       "pollux-sim");
   app.require_subcommand(1);
   auto* list = app.add_subcommand("list", "The scenarios");
   Request request;
   auto* run = app.add_subcommand("run", "Executions by seed (--strategy random by default)");
   AddStory(*run, request);
-  run->add_option("--runs", request.runs, "How many")->capture_default_str();
+  run->add_option("--runs", request.runs, "How many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   auto* explore =
       app.add_subcommand("explore", "Until nothing is left (--strategy exhaustive by default)");
   AddStory(*explore, request);
   explore->add_option("--reduction", request.words.reduction, "none, sleep, dpor (exhaustive)")
       ->capture_default_str();
-  explore->add_option("--preemptions", request.preemptions,
-                      "Leave out executions with more; goes without reduction");
-  explore->add_option("--max-seconds", request.seconds_max, "Stop after this time");
+  explore
+      ->add_option("--preemptions", request.preemptions,
+                   "Leave out executions with more; goes without reduction")
+      ->check(CLI::NonNegativeNumber);
+  explore->add_option("--max-seconds", request.seconds_max, "Stop after this time; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
   std::string from, to;
   bool quiet = false;
   auto* replay = app.add_subcommand("replay", "One execution again, step by step");

@@ -1,6 +1,11 @@
 #include "fakes/scenarios/replay_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -62,9 +67,7 @@ tl::expected<std::string, std::string> ReadAll(const std::string& path) {
   return text;
 }
 
-}  // namespace
-
-bool Write(const ReplayFile& replay, const std::string& path) {
+std::string ToText(const ReplayFile& replay) {
   json choices = json::array();
   for (size_t i = 0; i < replay.choices.size(); ++i) {
     if (replay.choices[i] != 0) choices.push_back({i, replay.choices[i]});
@@ -82,10 +85,38 @@ bool Write(const ReplayFile& replay, const std::string& path) {
                      {"oracle", replay.oracle},
                      {"trace_hash", replay.trace_hash},
                      {"choices", std::move(choices)}};
-  std::ofstream out(path);
-  out << file.dump(1) << '\n';
-  out.close();
-  return out.good();
+  return file.dump(1) + '\n';
+}
+
+}  // namespace
+
+bool ReplayTarget::Open() {
+  fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  made_ = fd_ >= 0;
+  // EEXIST: there already. O_CREAT again: it may be a symbolic link to a file that is not there.
+  if (fd_ < 0 && errno == EEXIST) fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  return fd_ >= 0;
+}
+
+bool ReplayTarget::Write(const ReplayFile& replay) {
+  // EINVAL: a pipe or a terminal, which has no length.
+  if (ftruncate(fd_, 0) != 0 && errno != EINVAL) return false;
+  const std::string text = ToText(replay);
+  for (size_t at = 0; at < text.size();) {
+    const ssize_t put = write(fd_, text.data() + at, text.size() - at);
+    if (put < 0 && errno == EINTR) continue;  // Ctrl-C: said after this
+    if (put <= 0) return false;
+    at += static_cast<size_t>(put);
+  }
+  return true;
+}
+
+ReplayTarget::~ReplayTarget() {
+  if (fd_ < 0) return;
+  struct stat info {};
+  // Its length is asked for, not remembered: another process may have written it.
+  if (made_ && fstat(fd_, &info) == 0 && info.st_size == 0) unlink(path_.c_str());
+  close(fd_);
 }
 
 tl::expected<ReplayFile, std::string> ReadReplay(const std::string& path) {
