@@ -309,7 +309,9 @@ void AddStory(CLI::App& command, Request& request) {
                   "Sleeps that may time out although something else can happen")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
-  command.add_option("--faults", request.options.faults, "Reads that may fail or be short")
+  command
+      .add_option("--faults", request.options.faults,
+                  "Reads that may fail or be short; as many with RWF_NOWAIT may be refused")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
   command.add_flag(

@@ -2,6 +2,7 @@
 // that it is for, and the corrected ones are clean.
 #include <gtest/gtest.h>
 
+#include <span>
 #include <string>
 
 #include "fakes/explore/exhaustive.h"
@@ -144,6 +145,32 @@ TEST_P(StoriesTest, FailedAndShortReadsCutAnswersButNoByteIsWrong) {
     strategy.End();
     ASSERT_FALSE(outcome.violation) << outcome.violation->text;
   }
+}
+
+// Refuses every read with RWF_NOWAIT that may be refused, and leaves all else as it is.
+class Refuser final : public Chooser {
+ public:
+  size_t PickStep(std::span<const Option>, std::span<const Option>) override { return 0; }
+  size_t PickValue(const char* label, size_t) override {
+    if (!std::string(label).starts_with("RWF_NOWAIT")) return 0;
+    ++refusals_;
+    return 1;
+  }
+  int refusals() const { return refusals_; }
+
+ private:
+  int refusals_ = 0;
+};
+
+// Its buffers are read into again and again, so that the loop submits most reads itself.
+TEST_P(StoriesTest, ReadsThatAreRefusedBecauseTheyWouldBlockAreMadeAllTheSame) {
+  options_.backend = BackendKind::kLinuxAioWrite;
+  options_.faults = 5;
+  Refuser chooser;
+  const Outcome outcome = TellLateReader(options_, chooser, resources_, nullptr);
+  EXPECT_FALSE(outcome.violation) << outcome.violation->text;
+  EXPECT_EQ(chooser.refusals(), 5);
+  EXPECT_GT(outcome.state, 60'000u);  // bytes the client got, its head with them
 }
 
 INSTANTIATE_TEST_SUITE_P(Corrected, StoriesTest,
