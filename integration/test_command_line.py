@@ -37,6 +37,7 @@ def assert_one_line_and_2(result, *words):
     ["--idle-timeout", "1"], ["--idle-timeout", "-1s"], ["--idle-timeout", "1h"],
     ["--metrics-path", "metrics"], ["--user", "no-such-user-here"],
     ["--chunk", "1M", "--buffer-budget", "1M"],
+    ["--user", ""], ["--access-log", ""], ["--shm-dir", ""],
     ["--coordination", "published"],
     ["--coordination", "published", "--event-handler", "epoll"],
 ], ids=" ".join)

@@ -91,6 +91,19 @@ void AddChoice(CLI::App& app, const std::string& flag, T& target, Parse parse,
             about + ": " + words + " [" + chosen + "]");
 }
 
+// A name or a path. An empty one is a variable that is not set where the command line was written:
+// to go on without it would leave a server with root's rights, or without a log.
+void AddText(CLI::App& app, const std::string& flag, std::string& target, const std::string& type,
+             const std::string& meant, const std::string& about) {
+  AddParsed(
+      app, flag, target,
+      [](const std::string& word) -> std::optional<std::string> {
+        if (word.empty()) return std::nullopt;
+        return word;
+      },
+      type, meant, about);
+}
+
 std::optional<EventHandlerKind> ParseEventHandler(std::string_view word) {
   if (word == "epoll") return EventHandlerKind::kEpoll;
   if (word == "poll") return EventHandlerKind::kPoll;
@@ -110,8 +123,8 @@ void AddServing(CLI::App& app, Config& config) {
   AddParsed(app, "--listen", config.listen, SocketAddress::Parse, "ADDR:PORT",
             "ADDR:PORT with a numeric address, such as 127.0.0.1:8080 or [::1]:0",
             "Where to listen; port 0 picks a free one [" + config.listen.ToString() + "]");
-  app.add_option("--user", config.user, "Serve as this user; needs root to start [stay]")
-      ->type_name("NAME");
+  AddText(app, "--user", config.user, "NAME", "the name of a user",
+          "Serve as this user; needs root to start [stay]");
   AddChoice(
       app, "--symlinks", config.symlinks, [](const std::string& w) { return ParseSymlinks(w); },
       "inside, follow, none", ToString(config.symlinks), "Symbolic links that are followed");
@@ -148,9 +161,8 @@ void AddSending(CLI::App& app, Config& config) {
       app, "--retire", backend.retire, [](const std::string& w) { return ParseRetire(w); },
       "punch, fresh, reuse", ToString(backend.retire),
       "What becomes of a sent chunk of linux-aio-sendfile");
-  app.add_option("--shm-dir", backend.shm_dir,
-                 "Chunks in files of this folder, such as /dev/shm [memfd_create]")
-      ->type_name("DIR");
+  AddText(app, "--shm-dir", backend.shm_dir, "DIR", "a folder, such as /dev/shm",
+          "Chunks in files of this folder, such as /dev/shm [memfd_create]");
   AddCount(app, "--io-threads", config.io_threads, 1, 256,
            "Threads for cold opens and blocking reads at most");
 }
@@ -166,9 +178,8 @@ void AddCaching(CLI::App& app, Config& config) {
 }
 
 void AddObserving(CLI::App& app, Config& config) {
-  app.add_option("--access-log", config.access_log,
-                 "Combined format, to a file or - for standard output [none]")
-      ->type_name("FILE|-");
+  AddText(app, "--access-log", config.access_log, "FILE|-", "a file, or - for standard output",
+          "Combined format, to a file or - for standard output [none]");
   AddChoice(
       app, "--error-log-level", config.error_log_level,
       [](const std::string& w) { return ParseLevel(w); }, "debug, info, warn, error", "info",
