@@ -291,6 +291,28 @@ def test_replaced_workers_are_the_same_user(pollux, own_files):
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("theirs,ours", [(2, 2), (1, 2), (2, 1)])
+def test_a_port_that_another_pollux_serves_is_not_shared_with_it(pollux, files, tmp_path, theirs,
+                                                                 ours):
+    """The kernel would: sockets of one user with SO_REUSEPORT may all listen there."""
+    from test_command_line import assert_one_line_and_2, run
+    server = pollux(files.root, workers=theirs)
+    result = run(tmp_path, "--listen", f"127.0.0.1:{server.port}", "--workers", ours)
+    assert_one_line_and_2(result, f"--listen 127.0.0.1:{server.port}: bind: EADDRINUSE")
+    fetch_checked(server.port, files.get(4097))
+
+
+@pytest.mark.quick
+def test_workers_take_over_a_port_whose_old_connections_are_still_there(pollux, files):
+    server = pollux(files.root, workers=2)
+    for connection in one_connection_each(server, 2).values():
+        connection.close()
+    server.stop()
+    successor = pollux(files.root, workers=2, listen=f"127.0.0.1:{server.port}")
+    fetch_checked(successor.port, files.get(4097))
+
+
+@pytest.mark.quick
 def test_what_cannot_be_served_is_said_once(tmp_path):
     from test_command_line import assert_one_line_and_2, run
     missing = tmp_path / "none"

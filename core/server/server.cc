@@ -174,6 +174,13 @@ std::optional<std::string> Server::Listen() {
   };
   address_ = config_.listen;
   const bool shared = config_.workers > 1;
+  if (shared && address_.port() != 0) {
+    // The workers' sockets may listen beside others of the same user (SO_REUSEPORT), such as those
+    // of a Pollux that was not stopped, and clients would be dealt out to both servers. One that
+    // shares nothing finds out; what begins between its end and the bind below is not seen.
+    const Result<Fd> alone = OpenListeningSocket(kernel_, address_, config_.unsent_bytes_max);
+    if (!alone) return refused(alone.error());
+  }
   while (listening_.size() < config_.workers) {
     Result<Fd> socket = OpenListeningSocket(kernel_, address_, config_.unsent_bytes_max, shared);
     if (!socket) return refused(socket.error());
