@@ -218,6 +218,24 @@ def test_workers_outlive_nobody(pollux, files):
 
 
 @pytest.mark.quick
+def test_a_supervisor_that_dies_during_a_drain_cuts_no_transfer(pollux, files):
+    server = pollux(files.root, workers=2)
+    server.stop_statuses = (-signal.SIGKILL,)
+    connection, checker = paused_transfer(server, files.get(LARGE))
+    pidfd = os.pidfd_open(pid_of(server, connection))
+    server.signal(signal.SIGTERM)
+    wait_refused(server.port)
+    server.process.kill()
+    server.process.wait()
+    with connection:
+        for piece in connection.pieces(checker.length - checker.received):
+            checker.update(piece)
+        checker.finish()
+    assert select.select([pidfd], [], [], 20)[0], "a worker without a supervisor goes on"
+    os.close(pidfd)
+
+
+@pytest.mark.quick
 def test_hangup_reopens_the_log_in_each_worker(pollux, files, own_files):
     log = os.path.join(own_files.root, "log")
     server = pollux(files.root, workers=N, access_log=log)

@@ -223,12 +223,16 @@ void WorkerControl::OnFdevent(uint32_t /*revents*/) {
   if (!got && (got.error().code == EAGAIN || got.error().code == EINTR)) return;
   if (!got || *got == 0) {
     // Nobody would replace this worker or tell it to stop: it finishes what it has.
+    // If it does so already, this is no second stop, which would cut it.
     registration_.Reset();
-    handler_.OnTerminate();
+    if (!std::exchange(terminating_, true)) handler_.OnTerminate();
     return;
   }
   for (size_t i = 0; i < *got; ++i) {
-    if (said[i] == Supervisor::kTerminate) handler_.OnTerminate();
+    if (said[i] == Supervisor::kTerminate) {
+      terminating_ = true;
+      handler_.OnTerminate();
+    }
     if (said[i] == Supervisor::kHangup) handler_.OnHangup();
   }
 }

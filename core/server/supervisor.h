@@ -104,8 +104,9 @@ class Supervisor {
   int exit_status_ = 0;
 };
 
-// The worker's end, in its loop. After kTerminate, or the supervisor's death, `handler` hears
-// OnTerminate; after kHangup OnHangup.
+// The worker's end, in its loop. After each kTerminate `handler` hears OnTerminate, after kHangup
+// OnHangup. The supervisor's death is a kTerminate unless there was one before: nobody asked for
+// what runs to be cut.
 class WorkerControl final : public FdeventCallback {
  public:
   // `fd` is not owned: it is closed by the end of the process, which is how the supervisor hears
@@ -121,6 +122,7 @@ class WorkerControl final : public FdeventCallback {
   EventLoop& loop_;
   const int fd_;
   SignalHandler& handler_;
+  bool terminating_ = false;
   Registration registration_;
 };
 

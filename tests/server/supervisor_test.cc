@@ -379,6 +379,15 @@ TEST_F(WorkerControlTest, TheSupervisorsEndIsAStopAndIsHeardOnce) {
   EXPECT_EQ(heard_, "T");
 }
 
+// The second stop cuts what is being sent; it is for people to ask for.
+TEST_F(WorkerControlTest, TheSupervisorsEndAfterAStopIsNoSecondStop) {
+  ASSERT_EQ(::send(ends_[0], "T", 1, 0), 1);
+  Turn();
+  ::close(std::exchange(ends_[0], -1));
+  for (int i = 0; i < 5; ++i) Turn();
+  EXPECT_EQ(heard_, "T");
+}
+
 TEST_F(WorkerControlTest, AnInterruptedReadIsNoNews) {
   for (const int code : {EINTR, EAGAIN}) {
     heard_.clear();
