@@ -20,8 +20,8 @@ std::string HowItEnded(int status) {
   return "ended with status " + std::to_string(WEXITSTATUS(status));
 }
 
-// `what` on a socket pair that holds a few bytes at most; EAGAIN cannot be, EPIPE is heard of by
-// the next recv.
+// A socket pair holds three bytes at most, one hangup and two stops, however long its worker does
+// not read: EAGAIN cannot be. EPIPE is heard of by the next recv.
 void SendByte(Kernel& kernel, int fd, char what) {
   (void)kernel.send(fd, &what, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -116,7 +116,7 @@ Status Supervisor::Sleep() {
 void Supervisor::HandleSignals() {
   const int stops = Signals::Take(SIGTERM) + Signals::Take(SIGINT);
   for (int i = 0; i < stops; ++i) Terminate();
-  if (Signals::Take(SIGHUP) > 0) Tell(kHangup);
+  if (Signals::Take(SIGHUP) > 0) Hangup();
 }
 
 void Supervisor::HandleWorker(size_t index) {
@@ -189,12 +189,22 @@ void Supervisor::Terminate() {
     for (Worker& worker : workers_) worker.restart_at.reset();
     body_.OnWorkersDrain();
   }
-  Tell(kTerminate);
+  // A third would say nothing new, and must not fill the socket pair of a worker that is stopped.
+  if (stops_told_ == kStopsMax) return;
+  ++stops_told_;
+  for (const Worker& worker : workers_) {
+    if (worker.pid != 0) SendByte(kernel_, worker.control.get(), kTerminate);
+  }
 }
 
-void Supervisor::Tell(char what) {
+// A worker that has something to read yet has a hangup to read, or is about to stop: it will reopen
+// its log after this moment, once. Unread bytes: SIOCOUTQ (unix_outq_len of net/unix/af_unix.c). If
+// the kernel does not tell, the hangup is sent.
+void Supervisor::Hangup() {
   for (const Worker& worker : workers_) {
-    if (worker.pid != 0) SendByte(kernel_, worker.control.get(), what);
+    if (worker.pid == 0) continue;
+    const int fd = worker.control.get();
+    if (kernel_.ioctl_outq(fd).value_or(0) == 0) SendByte(kernel_, fd, kHangup);
   }
 }
 

@@ -61,6 +61,7 @@ class Supervisor {
   static constexpr char kReady = 'R';
   static constexpr char kTerminate = 'T';
   static constexpr char kHangup = 'H';
+  static constexpr int kStopsMax = 2;  // finish; at once
 
   Supervisor(Kernel& kernel, Logger& log, WorkerBody& body, size_t workers);
 
@@ -89,7 +90,7 @@ class Supervisor {
   void Bury(size_t index);
   void Replace(size_t index, const std::string& how_it_ended);
   void Terminate();
-  void Tell(char what);
+  void Hangup();
   bool AnyAlive() const;
 
   Kernel& kernel_;
@@ -101,6 +102,7 @@ class Supervisor {
   size_t ready_ = 0;            // of the first ones
   bool all_ready_ = false;      // once
   bool terminating_ = false;
+  int stops_told_ = 0;  // to each worker
   int exit_status_ = 0;
 };
 

@@ -35,6 +35,7 @@ class PlayedKernel final : public SteeredKernel {
   std::deque<int> fork_errors;
   std::deque<int> socketpair_errors;
   bool fork_into_child = false;
+  bool narrow = false;  // socket pairs hold a handful of bytes
   std::vector<pid_t> forked;
   std::map<pid_t, int> theirs;    // the worker's end
   std::map<pid_t, int> statuses;  // of the dead
@@ -47,6 +48,8 @@ class PlayedKernel final : public SteeredKernel {
     if (const int code = Next(socketpair_errors)) return Err(code, "socketpair");
     const Status s = SteeredKernel::socketpair(domain, type, protocol, sv);
     last_ = ::dup(sv[1]);
+    const int least = 1;  // socket(7): the kernel makes it the minimum
+    if (narrow) ::setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     return s;
   }
   Result<pid_t> fork() override {
@@ -234,6 +237,30 @@ TEST_F(SupervisorTest, AHangupReachesEachWorker) {
   Then([this] {
     EXPECT_EQ(kernel_.Heard(1000), "H");
     EXPECT_EQ(kernel_.Heard(1001), "H");
+  });
+  EXPECT_EQ(Run(2), 0);
+}
+
+TEST_F(SupervisorTest, AHangupThatWasNotHeardYetIsNotRepeatedAndOneThatWasIs) {
+  StartAll(1);
+  for (int i = 0; i < 3; ++i) Then([] { ::kill(::getpid(), SIGHUP); });
+  Then([this] {
+    EXPECT_EQ(kernel_.Heard(1000), "H");
+    ::kill(::getpid(), SIGHUP);
+  });
+  Then([this] { EXPECT_EQ(kernel_.Heard(1000), "H"); });
+  EXPECT_EQ(Run(1), 0);
+}
+
+TEST_F(SupervisorTest, AWorkerThatDoesNotReadHearsOfBothStopsWhenItDoes) {
+  kernel_.narrow = true;
+  stopped_ = true;
+  StartAll(2);
+  for (int i = 0; i < 50; ++i) Then([] { ::kill(::getpid(), SIGHUP); });
+  for (int i = 0; i < 50; ++i) Then([] { ::kill(::getpid(), SIGTERM); });
+  Then([this] {
+    EXPECT_EQ(kernel_.Heard(1000), "HTT");
+    EXPECT_EQ(kernel_.Heard(1001), "HTT");
   });
   EXPECT_EQ(Run(2), 0);
 }
