@@ -164,12 +164,30 @@ void AioQueue::Submitted(std::span<iocb*> batch, size_t taken, Error error) {
 }
 
 // True if the read may only have failed because the loop does not wait: EAGAIN, or EOPNOTSUPP from
-// a file system that does not know RWF_NOWAIT. A worker asks again without it.
-bool AioQueue::LeaveToWorker(Read read, int error) {
+// a file system that does not know RWF_NOWAIT. A worker asks again without it, and in the second
+// case for every other read of this file that would only be refused in its turn.
+bool AioQueue::LeaveToWorker(const Read& read, int error) {
   if (read.may_block || (error != EAGAIN && error != EOPNOTSUPP)) return false;
+  MoveToWorker(read, error);
+  if (error == EOPNOTSUPP) {
+    for (const Read& other : TakeFromLine(read.fd)) MoveToWorker(other, error);
+  }
+  return true;
+}
+
+void AioQueue::MoveToWorker(Read read, int error) {
+  owner_->OnWouldBlock(*read.chunk, error);
   read.may_block = true;
   Enqueue(read);
-  return true;
+}
+
+std::vector<AioQueue::Read> AioQueue::TakeFromLine(int fd) {
+  const auto same = std::stable_partition(line_.begin(), line_.end(),
+                                          [fd](const Read& read) { return read.fd != fd; });
+  std::vector<Read> taken(same, line_.end());
+  line_.erase(same, line_.end());
+  stats_.reads_queued -= taken.size();
+  return taken;
 }
 
 void AioQueue::PutBack(std::span<iocb*> batch) {

@@ -8,7 +8,10 @@
 // pages that do not exist yet (measured). Reads that may block are therefore submitted by a worker,
 // the others by the loop, at most kSubmitBytesPerTurn a turn, and with RWF_NOWAIT (preadv2(2)):
 // what would block after all, on dirty pages that a direct read has to write back first, on a
-// writer that holds the inode, comes back with EAGAIN and goes to a worker.
+// writer that holds the inode, comes back with EAGAIN and goes to a worker. A file whose file system
+// does not know the flag (overlayfs, tmpfs) is refused with EOPNOTSUPP, as a rule by io_submit
+// itself, which takes nothing behind it: one such answer is enough, and every read of that
+// descriptor that is in line goes to a worker with it.
 //
 // Threads: loop thread.
 #pragma once
@@ -33,6 +36,9 @@ class ReadOwner {
   virtual ~ReadOwner() = default;
   // The read for `chunk` has ended: bytes delivered (short counts included) or its errno.
   virtual void OnRead(Chunk& chunk, Result<size_t> result) = 0;
+  // The loop cannot submit the read for `chunk` without waiting: EAGAIN this time, EOPNOTSUPP
+  // whatever is read of this file, whose next reads are therefore best enqueued with may_block.
+  virtual void OnWouldBlock(Chunk& chunk, int error) = 0;
 };
 
 class AioQueue final : public CompletionHandler, private Job {
@@ -83,7 +89,9 @@ class AioQueue final : public CompletionHandler, private Job {
   void Submit(std::vector<iocb*> batch, bool on_worker);
   void Submitted(std::span<iocb*> batch, size_t taken, Error error);
   void PutBack(std::span<iocb*> batch);
-  bool LeaveToWorker(Read read, int error);
+  bool LeaveToWorker(const Read& read, int error);
+  void MoveToWorker(Read read, int error);
+  std::vector<Read> TakeFromLine(int fd);
   Read Release(Slot& slot);
   Slot& SlotOf(const iocb* control);
 

@@ -51,6 +51,10 @@ class FileReads {
   bool LookedUp(uint64_t offset) const { return looked_up_[Region(offset)]; }
   void SetLookedUp(uint64_t offset) { looked_up_[Region(offset)] = true; }
 
+  // Whether the file system refused a read with RWF_NOWAIT because it does not know the flag.
+  bool nowait_unknown() const { return nowait_unknown_; }
+  void SetNowaitUnknown() { nowait_unknown_ = true; }
+
   // The chunk that holds or will hold all of [begin, end), if there is one. Failed ones do not
   // count.
   Chunk* Find(uint64_t begin, uint64_t end) const;
@@ -69,6 +73,7 @@ class FileReads {
   Fd direct_fd_;
   uint64_t alignment_ = 4096;
   std::vector<bool> looked_up_;
+  bool nowait_unknown_ = false;
   std::multimap<uint64_t, Chunk*> chunks_;  // by begin
 };
 

@@ -134,12 +134,17 @@ void ReadEngine::QueueRead(Chunk& chunk) {
   // A continuation begins with the whole block in which the last read ended.
   const uint64_t done = AlignDown(chunk.filled, chunk.file->alignment());
   const uint64_t position = chunk.begin + done;
+  const FileReads& file = *chunk.file;
   queue_->Enqueue({.chunk = &chunk,
-                   .fd = chunk.file->direct_fd(),
+                   .fd = file.direct_fd(),
                    .buffer = chunk.memory + done,
                    .length = chunk.read_end - position,
                    .offset = position,
-                   .may_block = !chunk.warm || !chunk.file->LookedUp(position)});
+                   .may_block = !chunk.warm || !file.LookedUp(position) || file.nowait_unknown()});
+}
+
+void ReadEngine::OnWouldBlock(Chunk& chunk, int error) {
+  if (error == EOPNOTSUPP) chunk.file->SetNowaitUnknown();
 }
 
 void ReadEngine::OnRead(Chunk& chunk, Result<size_t> result) {

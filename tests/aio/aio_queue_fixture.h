@@ -41,8 +41,11 @@ class AioQueueTest : public ::testing::Test, public ReadOwner {
   }
 
   void Enqueue(uint32_t chunk, bool may_block = false, size_t length = 4096) {
+    EnqueueOf(100 + static_cast<int>(chunk), chunk, may_block, length);
+  }
+  void EnqueueOf(int fd, uint32_t chunk, bool may_block = false, size_t length = 4096) {
     queue_->Enqueue({.chunk = &chunks_[chunk],
-                     .fd = 100 + static_cast<int>(chunk),
+                     .fd = fd,
                      .buffer = buffer_ + chunk,
                      .length = length,
                      .offset = 4096 * chunk,
@@ -55,6 +58,10 @@ class AioQueueTest : public ::testing::Test, public ReadOwner {
   void OnRead(Chunk& chunk, Result<size_t> result) override {
     answers_.push_back({chunk.index, result ? static_cast<long>(*result) : -result.error().code});
     if (on_read) on_read(chunk);
+  }
+
+  void OnWouldBlock(Chunk& chunk, int error) override {
+    would_block_.push_back({chunk.index, -error});
   }
 
   // The chunks whose reads the kernel holds, oldest first.
@@ -82,6 +89,7 @@ class AioQueueTest : public ::testing::Test, public ReadOwner {
   char buffer_[kReads]{};
   std::array<Chunk, kReads> chunks_;
   std::vector<Answer> answers_;
+  std::vector<Answer> would_block_;
   std::function<void(Chunk&)> on_read;
   std::unique_ptr<AioQueue> queue_;
 };

@@ -201,6 +201,48 @@ TEST_F(AioSubmitTest, AFileSystemThatDoesNotKnowTheFlagIsReadByAWorker) {
   ExpectBooksBalance();
 }
 
+// One read of the other file goes first, one is between, and one of the same file would not go out
+// in this turn.
+TEST_F(AioSubmitTest, OneReadThatIsRefusedForItsFileTakesTheOthersOfThatFileWithIt) {
+  MakeQueue(16);
+  aio_.kernel().submit_answers = {1, Err(EOPNOTSUPP, "io_submit")};
+  EnqueueOf(300, 10);
+  for (uint32_t i = 0; i < 4; ++i) EnqueueOf(200, i);
+  EnqueueOf(300, 11);
+  for (uint32_t i = 4; i < 8; ++i) EnqueueOf(200, i, false, 3_MiB);
+  aio_.Turn(3);
+  EXPECT_THAT(answers_, ::testing::IsEmpty());
+  std::vector<Answer> all;
+  for (uint32_t i = 0; i < 8; ++i) all.push_back({i, -EOPNOTSUPP});
+  EXPECT_EQ(would_block_, all);
+  // All that fitted into the turn, then the rest from the refused one on; then the worker's batch,
+  // and what was left for the loop.
+  EXPECT_EQ(batches(), (Sizes{8, 7, 8, 1}));
+  EXPECT_EQ(aio_.in_flight().size(), 10u);
+  for (const auto& read : aio_.in_flight()) {
+    const bool on_loop = read.request.aio_fildes == 300;
+    EXPECT_EQ(read.request.aio_rw_flags, on_loop ? RWF_NOWAIT : 0);
+  }
+  EXPECT_EQ(aio_.workers().inline_runs(), 1u);
+  EXPECT_EQ(aio_.stats().reads_queued, 0u);
+  ExpectBooksBalance();
+}
+
+// A read that only would block says nothing of the others.
+TEST_F(AioSubmitTest, AReadThatWouldBlockLeavesTheOthersOfItsFileToTheLoop) {
+  MakeQueue(2);
+  for (uint32_t i = 0; i < 4; ++i) EnqueueOf(200, i);
+  aio_.Turn();
+  aio_.Complete(0, -EAGAIN);
+  aio_.Turn(2);
+  EXPECT_EQ(would_block_, (std::vector<Answer>{{0, -EAGAIN}}));
+  aio_.Complete(0, 4096);
+  aio_.Complete(0, 4096);
+  aio_.Turn(2);
+  ASSERT_EQ(aio_.in_flight().size(), 2u);
+  for (const auto& read : aio_.in_flight()) EXPECT_EQ(read.request.aio_rw_flags, RWF_NOWAIT);
+}
+
 TEST_F(AioSubmitTest, WhatAWorkerIsToldIsTheAnswer) {
   MakeQueue(8);
   Enqueue(0, true);

@@ -318,6 +318,31 @@ TEST_F(ReadEngineTest, UntilAReadOfARegionHasCompletedAWorkerSubmitsTheReadsOfIt
   EXPECT_EQ(aio_.workers().inline_runs(), jobs_before + 1);
 }
 
+TEST_F(ReadEngineTest, AFileThatDoesNotKnowNowaitIsAskedWithItOnce) {
+  MakeEngine(8);
+  auto reads = OpenFileOf(32 * kChunk);
+  auto reader = MakeReader(reads);
+  const auto read_chunks = [&](uint64_t from) {
+    for (uint64_t i = from; i < from + 8; ++i) ASSERT_EQ(reader->AskChunk(i), 0);
+    CompleteReads();
+    for (const Chunk* chunk : reader->held) EXPECT_TRUE(Holds(*chunk));
+    ASSERT_EQ(reader->held.size(), 8u);
+    reader->DropChunks(0);
+  };
+  read_chunks(0);  // every chunk's pages, and the file's extents
+  aio_.kernel().submit_answers = {Err(EOPNOTSUPP, "io_submit")};
+  aio_.kernel().batches.clear();
+  read_chunks(8);
+  EXPECT_EQ(aio_.kernel().batches, (std::vector<size_t>{8, 8}));
+  aio_.kernel().batches.clear();
+  const uint64_t jobs_before = aio_.workers().inline_runs();
+  read_chunks(16);
+  read_chunks(24);
+  EXPECT_EQ(aio_.kernel().batches, (std::vector<size_t>{8, 8}));
+  EXPECT_EQ(aio_.workers().inline_runs(), jobs_before + 2);
+  EXPECT_EQ(aio_.stats().failed_reads, 0u);
+}
+
 TEST_F(ReadEngineTest, PunchedMemoryIsFilledByAWorker) {
   MakeEngine(1, 8, true);
   auto reads = OpenFileOf(4 * kChunk);
