@@ -10,6 +10,7 @@ import urllib.parse
 
 import pytest
 
+import gauges
 from client import Connection, fetch, request
 from data import Checker
 from listings import entries, listing, read_listing
@@ -163,6 +164,34 @@ def test_every_worker_lists(pollux, tree):
     expected = entries(server, "/")
     for _ in range(20):  # each on a connection of its own, which any of them may get
         assert entries(server, "/") == expected
+
+
+def test_many_at_once_leave_no_folder_open(pollux, own_files):
+    """Workers read folders; the loop alone counts who has one open."""
+    names = {f"file {number}" for number in range(300)}
+    for name in names:
+        with open(os.path.join(own_files.root, name), "wb"):
+            pass
+    server = pollux(own_files.root, listing=True, open_files=0)
+
+    def visit(client):
+        with Connection(server.port) as connection:
+            for _ in range(60):
+                connection.ask("/", Accept="application/json")
+                found = json.loads(read_listing(connection)[1])["entries"]
+                assert {entry["name"] for entry in found} == names
+        for stage in range(20):
+            leaves = Connection(server.port)
+            leaves.send(request("/") * 3)
+            if (client + stage) % 2:
+                leaves.read_head()
+            leaves.reset()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit, range(8)))
+    metrics = gauges.wait_idle(server)
+    assert metrics.value("pollux_open_files") == 0
+    assert len(entries(server, "/")["entries"]) == len(names)
 
 
 def test_without_the_flag_and_with_an_index(pollux, tree):

@@ -1,9 +1,9 @@
 // How descriptors (RLIMIT_NOFILE) are shared out between connections and open files.
 //
 // A connection holds one for its socket, an open file up to two (its own, and that of its direct
-// reads). Both draw on one pool, but a reserve of it is kept for files: connections that only wait
-// could otherwise take every descriptor, and those that are served would be told 503. Who gets no
-// file now waits for one (FileOpener), as who gets no connection waits in the backlog.
+// reads or a folder's listing). Both draw on one pool, but a reserve is kept for files: connections
+// that only wait could otherwise take every descriptor, and those that are served be told 503. Who
+// gets no file now waits for one (FileOpener), as who gets no connection waits in the backlog.
 //
 // Loop thread only.
 #pragma once

@@ -49,7 +49,6 @@ Status FolderReader::OpenOwn(Kernel& kernel) {
       OwnFd(kernel, kernel.openat(folder_->fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
   if (!own) return Err(own.error());
   own_ = std::move(*own);
-  folder_.reset();
   return {};
 }
 

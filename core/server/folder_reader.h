@@ -6,7 +6,7 @@
 // dot (who knows them can ask for them), links that are not followed or lead nowhere, FIFOs,
 // sockets and devices, and what vanished meanwhile.
 //
-// Threads: any one at a time.
+// Threads: any one at a time; ends on the loop thread, where the folder's permit is returned.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,7 @@ class FolderReader {
   Status Take(Kernel& kernel, std::string_view name, unsigned char type, NameBlock& block);
   Result<std::optional<Details>> LookThrough(Kernel& kernel);
 
-  std::shared_ptr<OpenFile> folder_;  // until it was opened anew
+  std::shared_ptr<OpenFile> folder_;  // to the end: its permit counts own_, too
   Fd own_;
   const int root_;
   const std::string path_;

@@ -18,7 +18,8 @@ struct Link {
   ListingContent* content = nullptr;
 };
 
-// The share goes back on the loop thread, where jobs end, and not before a worker's memory did.
+// Ends on the loop thread, as jobs do whether they are done or dropped: share and folder go back to
+// what only the loop may count in. The share not before a worker's memory did.
 struct Listing {
   std::unique_ptr<ListingMemory::Share> share;
   ListingWork work;

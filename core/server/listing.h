@@ -72,7 +72,7 @@ class ListingMemory {
   uint64_t blocks_of_one_max_;
 };
 
-// A listing's work and where it stands. Belongs to one thread at a time.
+// A listing's work and where it stands. Belongs to one thread at a time; ends on the loop thread.
 class ListingWork {
  public:
   static constexpr size_t kPieceBytes = 32_KiB;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/server/error_advice.h"
 
 namespace pollux {
@@ -255,7 +256,13 @@ std::optional<std::string> Server::BuildServing() {
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get(), config_.symlinks);
   opener_->LimitTo(*loop_, *descriptors_);
   opener_->SetEvictor([this] { cache_->Clear(); });
-  descriptors_->SetOnFreed([this] { opener_->OnFreed(); }, [this] { AcceptIfRoom(); });
+  descriptors_->SetOnFreed(
+      [this, loop_thread = kernel_.gettid()] {
+        // A file let go by a worker is a race for the budget, and would otherwise show much later.
+        CHECK(kernel_.gettid() == loop_thread);
+        opener_->OnFreed();
+      },
+      [this] { AcceptIfRoom(); });
   if (config_.rules.listing) {
     lister_ = std::make_unique<Lister>(*workers_, root_.get(), config_.symlinks,
                                        config_.rules.listing_memory_max);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -90,7 +91,24 @@ class ListingTest : public LiveServer {
     EXPECT_EQ(lister_->memory().blocks_left(), fresh.blocks_left());
   }
 
+  // What the server does: each folder that is open has its place in the budget.
+  void StartLimitedServer() {
+    StartServer();
+    opener_->LimitTo(*loop_, descriptors_);
+    descriptors_.SetOnFreed(
+        [this, loop_thread = kernel_.gettid()] {
+          if (kernel_.gettid() != loop_thread) ++freed_elsewhere_;
+        },
+        {});
+  }
+  void ExpectAllFoldersWereClosedByTheLoop() {
+    EXPECT_EQ(descriptors_.files(), 0u);
+    EXPECT_EQ(freed_elsewhere_, 0u);
+    EXPECT_EQ(kernel_.closes_elsewhere, 0u);
+  }
+
   bool sorted_ = false;
+  std::atomic<uint64_t> freed_elsewhere_ = 0;
 };
 
 TEST_F(ListingTest, WhatARequestWouldGetIsListedInOrder) {
@@ -297,6 +315,69 @@ TEST_F(ListingTest, AClientThatLeavesWhileNamesAreReadEndsTheListing) {
   TurnUntil([this] { return counters_.connections == 0; }, "the connection's end");
   ExpectAllMemoryIsBack();
   EXPECT_LT(kernel_.getdents64_calls.count(), 50u);
+}
+
+// The budget of descriptors is the loop's: a worker that closed a folder would count at the same
+// time as the loop does, and wake up who waits for a file from the wrong thread.
+TEST_F(ListingTest, FoldersAreClosedByTheLoopHoweverTheirListingsEnd) {
+  MakeFiles(600);
+  StartLimitedServer();
+  for (int round = 0; round < 10; ++round) {
+    std::vector<std::unique_ptr<Client>> stay, leave;
+    for (int i = 0; i < 4; ++i) {
+      for (auto* clients : {&stay, &leave}) {
+        clients->push_back(Connect());
+        clients->back()->Send(Request("/d/") + Request("/") + Request("/d/"));
+        Turn();
+      }
+    }
+    for (auto& client : leave) client->Reset();
+    for (auto& client : stay) client->ShutWrite();
+    for (auto& client : stay) TurnUntilEnd(*client);
+    TurnUntil([this] { return counters_.connections == 0; }, "the connections' end");
+  }
+  ExpectAllMemoryIsBack();
+  ExpectAllFoldersWereClosedByTheLoop();
+}
+
+TEST_F(ListingTest, FoldersAreClosedByTheLoopWhenTheServerEndsUnderTheirListings) {
+  MakeFiles(3000);
+  kernel_.getdents64_calls.Shorten(1024);
+  StartLimitedServer();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(Connect());
+    clients.back()->Send(Request("/d/"));
+  }
+  TurnUntil([this] { return kernel_.getdents64_calls.count() > 8 && workers_->queued() == 8; },
+            "listings with the workers, some of them running");
+  EXPECT_EQ(descriptors_.files(), 8u);
+  for (auto& connection : connections_) connection->Close();
+  EXPECT_GT(descriptors_.files(), 0u) << "jobs outlive their connections";
+  workers_->Stop();
+  closed_.clear();
+  ExpectAllFoldersWereClosedByTheLoop();
+}
+
+// It is read by a descriptor of its own, which is open to the end.
+TEST_F(ListingTest, AFolderKeepsItsPlaceInTheBudgetUntilItsListingEnds) {
+  MakeFiles(3000);
+  StartLimitedServer();
+  auto client = Connect(/*receive_buffer=*/4096);
+  kernel_.send_calls.bytes_max = 1000;
+  client->Send(Request("/d/"));
+  TurnUntil(
+      [&] {
+        client->Receive(1);
+        return !client->received.empty();
+      },
+      "the first byte");
+  EXPECT_EQ(descriptors_.files(), 1u);
+  kernel_.send_calls.bytes_max = SIZE_MAX;
+  client->ShutWrite();
+  TurnUntilEnd(*client);
+  TurnUntil([this] { return counters_.connections == 0; }, "the connection's end");
+  ExpectAllFoldersWereClosedByTheLoop();
 }
 
 TEST_F(ListingTest, WhenTheMemoryIsUsedUpTheAnswerIs503) {

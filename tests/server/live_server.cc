@@ -127,6 +127,7 @@ LiveServer::LiveServer() {
 }
 
 LiveServer::~LiveServer() {
+  descriptors_.SetOnFreed({}, {});
   for (auto& connection : connections_) {
     if (connection != nullptr) connection->Close();
   }

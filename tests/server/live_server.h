@@ -96,6 +96,7 @@ class LiveServer : public ::testing::Test, public Acceptor, public ConnectionOwn
   std::unique_ptr<WorkerPool> workers_;
   SteeredBackend backend_{kernel_};
   Fd root_;
+  DescriptorBudget descriptors_{1'000'000};  // of a test that has opener_ limited to it
   std::unique_ptr<FileOpener> opener_;
   std::unique_ptr<Lister> lister_;  // with config_.rules.listing
   StaticFiles files_{http::MimeTypes("text/plain txt\n")};

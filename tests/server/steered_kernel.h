@@ -74,6 +74,8 @@ class SteeredKernel : public ForwardingKernel {
   std::map<int, std::string> written;  // by descriptor 1 and 2, which are kept from the terminal
   mode_t standard_mode = S_IFREG;      // what 1 and 2 are said to be
 
+  std::atomic<uint64_t> closes_elsewhere = 0;  // not on the test's thread, which turns the loop
+
   void Advance(Nanoseconds time) { ahead_ += time; }
 
   timespec clock_gettime(clockid_t clock) override {
@@ -151,6 +153,7 @@ class SteeredKernel : public ForwardingKernel {
   }
   Status close(int fd) override {
     CountOther("close");
+    if (gettid() != loop_thread_) ++closes_elsewhere;
     return ForwardingKernel::close(fd);
   }
   Result<size_t> pread(int fd, void* buf, size_t count, off_t offset) override {
@@ -185,6 +188,7 @@ class SteeredKernel : public ForwardingKernel {
   }
 
   LinuxKernel linux_;
+  const pid_t loop_thread_ = linux_.gettid();
   std::set<int> log_fds_;
   std::mutex others_mutex_;
   Nanoseconds ahead_{0};
