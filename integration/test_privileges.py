@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 
 import pytest
 
@@ -65,3 +66,22 @@ def test_the_access_log_is_opened_before_root_is_gone(pollux, own_files, files):
     server.stop()
     with open(log, encoding="ascii") as file:
         assert " 404 " in file.read()
+
+
+def test_a_log_that_the_user_cannot_reopen_says_what_to_do(pollux, own_files, files):
+    folder = os.path.join(own_files.root, "logs")
+    os.mkdir(folder, mode=0o755)
+    log = os.path.join(folder, "log")
+    server = pollux(files.root, user="nobody", access_log=log)
+    os.rename(log, log + ".1")
+    server.signal(signal.SIGHUP)
+    while "reopening the access log" not in server.stderr():
+        assert fetch(server.port, "/missing").status == 404
+    line, = [text for text in server.stderr().splitlines() if "reopening" in text]
+    assert "EACCES" in line and "the folder" in line and "must be writable for" in line
+    assert "--user" in line
+    # With that done, the next one succeeds.
+    os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+    server.signal(signal.SIGHUP)
+    while not os.path.exists(log):
+        assert fetch(server.port, "/missing").status == 404

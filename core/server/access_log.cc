@@ -200,8 +200,14 @@ void AccessLog::Reopen() {
   Flush();
   Result<LineOutput> file = Open(kernel_, path_);
   if (!file) {
-    log_.Error("reopening the access log {}: {}; the old file stays in use", path_,
-               pollux::ToString(file.error()));
+    // EACCES: the first time it was opened before root's rights were given up. If the one who
+    // renamed the file has made a new one, it is that which cannot be written.
+    const char* advice = file.error().code == EACCES
+                             ? "; the folder, and the file if there is one, must be writable for "
+                               "the user who serves (--user)"
+                             : "";
+    log_.Error("reopening the access log {}: {}; the old file stays in use{}", path_,
+               pollux::ToString(file.error()), advice);
     return;
   }
   output_ = std::move(*file);

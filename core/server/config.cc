@@ -124,7 +124,8 @@ void AddServing(CLI::App& app, Config& config) {
             "ADDR:PORT with a numeric address, such as 127.0.0.1:8080 or [::1]:0",
             "Where to listen; port 0 picks a free one [" + config.listen.ToString() + "]");
   AddText(app, "--user", config.user, "NAME", "the name of a user",
-          "Serve as this user; needs root to start [stay]");
+          "Serve as this user; needs root to start; the --access-log's folder must be writable "
+          "for SIGHUP to open it anew [stay]");
   AddChoice(
       app, "--symlinks", config.symlinks, [](const std::string& w) { return ParseSymlinks(w); },
       "inside, follow, none", ToString(config.symlinks), "Symbolic links that are followed");
@@ -179,7 +180,8 @@ void AddCaching(CLI::App& app, Config& config) {
 
 void AddObserving(CLI::App& app, Config& config) {
   AddText(app, "--access-log", config.access_log, "FILE|-", "a file, or - for standard output",
-          "Combined format, to a file or - for standard output [none]");
+          "Combined format, to a file or - for standard output; SIGHUP opens the file anew, as "
+          "--user, for whom its folder must be writable [none]");
   AddChoice(
       app, "--error-log-level", config.error_log_level,
       [](const std::string& w) { return ParseLevel(w); }, "debug, info, warn, error", "info",
