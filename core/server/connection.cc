@@ -148,7 +148,7 @@ void Connection::OnFdevent(uint32_t revents) {
   if ((revents & POLLIN) != 0) readable_ = true;
   if (state_ == State::kSendingBody) {
     // Bulk goes by turns, so that what else became ready in this turn comes first.
-    if ((revents & POLLOUT) != 0) context_.send_queue.Add(*this);
+    if ((revents & POLLOUT) != 0) (void)WaitForTurn();
     return;
   }
   if (queued()) return;  // pipelined requests had their share; the queue goes on with them

@@ -145,6 +145,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool SendOutput();
   bool AnotherRequestIsHere() const;
   bool SendBody();
+  bool WaitForTurn();
   bool NextPiece();
   bool Linger();
 

@@ -113,12 +113,19 @@ bool Connection::SendHead() {
   return true;
 }
 
+// False. The time until the turn comes is the server's: it does not count against the client, whose
+// queue may be empty all the while.
+bool Connection::WaitForTurn() {
+  body_wait_ = BodyWait::kTurn;
+  timer_.Disarm();
+  context_.send_queue.Add(*this);
+  return false;
+}
+
 // The next piece of a content that has several takes the place of the one that was sent.
 bool Connection::NextPiece() {
   if (body_budget_ == 0) {
-    body_wait_ = BodyWait::kTurn;
-    context_.send_queue.Add(*this);
-    return false;
+    return WaitForTurn();
   }
   const Result<ContentSource::Outcome> outcome = response_.rest->Next(response_, *this);
   if (!outcome) {
@@ -164,9 +171,7 @@ void Connection::BoundUnsent() {
 bool Connection::SendBody() {
   if (response_.file == nullptr) return NextPiece();
   if ((!in_slice_ && response_.length > body_budget_) || body_budget_ == 0) {
-    body_wait_ = BodyWait::kTurn;
-    context_.send_queue.Add(*this);
-    return false;
+    return WaitForTurn();
   }
   if (transfer_ == nullptr) {
     BoundUnsent();
@@ -208,9 +213,7 @@ bool Connection::SendBody() {
       timer_.Disarm();  // not the client's fault
       return false;
     case Transfer::Outcome::kYield:
-      body_wait_ = BodyWait::kTurn;
-      context_.send_queue.Add(*this);
-      return false;
+      return WaitForTurn();
   }
   return false;
 }

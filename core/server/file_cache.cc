@@ -31,7 +31,8 @@ FileCache::~FileCache() = default;
 
 CachedFile* FileCache::Find(std::string_view path, TimePoint now) {
   const auto found = entries_.find(path);
-  if (found == entries_.end() || now - found->second.asked >= kTrusted) {
+  if (found == entries_.end() || now - found->second.asked >= kTrusted ||
+      !Unchanged(found->second)) {
     ++misses_;
     return nullptr;
   }
@@ -82,6 +83,16 @@ void FileCache::Forget(std::string_view path) {
 
 void FileCache::Clear() {
   while (!by_use_.empty()) Erase(by_use_.front());
+}
+
+// Contents are those of the state that the key names, whatever becomes of the file. Of a file that
+// is only kept open the bytes to be sent are the present ones, and the key has to be theirs. (The
+// inode of an open file is in memory: this waits for no disk.)
+bool FileCache::Unchanged(const Entry& entry) {
+  if (entry.cached.content != nullptr) return true;
+  const OpenFile& file = *entry.cached.file;
+  struct stat st {};
+  return kernel_.fstat(file.fd.get(), &st) && KeyOf(st) == file.key;
 }
 
 void FileCache::Touch(Entry& entry) {

@@ -76,7 +76,8 @@ class FileCache {
   FileCache& operator=(const FileCache&) = delete;
   ~FileCache();
 
-  // Null if the path is not there or has to be opened anew. Allocates nothing.
+  // Null if the path is not there or has to be opened anew, which a file that is only kept open has
+  // to be as soon as it was changed. Allocates nothing.
   CachedFile* Find(std::string_view path, TimePoint now);
 
   // `file` is what `path` was found to be by an open that began at `asked` (loop time). Keeps what
@@ -115,6 +116,7 @@ class FileCache {
   };
   using Entries = std::unordered_map<std::string, Entry, Hash, std::equal_to<>>;
 
+  bool Unchanged(const Entry& entry);
   void Touch(Entry& entry);
   bool LoadContent(Entry& entry);
   void DropContent(Entry& entry);

@@ -124,6 +124,23 @@ TEST_F(ConnectionLimitsTest, AClientThatTakesSomethingIsNotReset) {
   EXPECT_EQ(StateOf(0), State::kClosed);
 }
 
+// The socket was full once. Since then the client has taken all there was, and waits for more.
+TEST_F(ConnectionLimitsTest, WaitingForItsTurnIsNotTheClientsFault) {
+  auto client = ConnectNonReader();
+  backend_.script.assign(100'000, {SteeredBackend::Then::kYield, 0});
+  const size_t pumped = backend_.pumped.size();
+  TurnUntil(
+      [&] {
+        client->Receive();
+        return backend_.pumped.size() > pumped;
+      },
+      "a socket that is writable again");
+  client->Receive();
+  PassTime(config_.send_timeout + kMargin);
+  EXPECT_EQ(StateOf(0), State::kSendingBody);
+  EXPECT_EQ(counters_.timeouts_send, 0u);
+}
+
 TEST_F(ConnectionLimitsTest, WaitingForTheFileIsNotTheClientsFault) {
   auto client = Connect();
   backend_.script = {{SteeredBackend::Then::kWait, 0}};

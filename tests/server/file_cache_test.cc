@@ -217,6 +217,25 @@ TEST_F(FileCacheTest, AFileThatIsNotInThePageCacheIsKeptOpenAndReadLater) {
   }
 }
 
+// Old validators with new bytes would let a client that resumes join two states of the file.
+TEST_F(FileCacheTest, AFileThatIsOnlyKeptOpenIsOpenedAnewAsSoonAsItWasChanged) {
+  Make({.content_file_max = 4});
+  ASSERT_NE(Store("a", a_), nullptr);
+  ASSERT_NE(cache_->Find("a", kStart + milliseconds(1)), nullptr);
+  a_.mtime_s = kNow;
+  EXPECT_EQ(cache_->Find("a", kStart + milliseconds(2)), nullptr);
+  ASSERT_NE(Store("a", a_, kStart + milliseconds(3)), nullptr);
+  EXPECT_NE(cache_->Find("a", kStart + milliseconds(4)), nullptr);
+}
+
+TEST_F(FileCacheTest, ContentsAreOfOneStateAndNeedNoSecondLook) {
+  Make({});
+  ASSERT_NE(Store("a", a_), nullptr);
+  a_.mtime_s = kNow;
+  EXPECT_CALL(kernel_, fstat).Times(0);
+  EXPECT_EQ(ContentOf(cache_->Find("a", kStart + milliseconds(2))), "content of a");
+}
+
 TEST_F(FileCacheTest, AFileThatCannotBeDescribedAfterReadingIsNotKept) {
   Make({});
   EXPECT_CALL(kernel_, fstat).WillOnce([](int, struct stat*) -> Status {
