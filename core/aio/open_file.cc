@@ -189,15 +189,16 @@ void FileOpener::OnFreed() {
   if (!waiting_.empty() && !queued()) loop_->Post(*this);
 }
 
-// Those who wait now, as far as there is room; who comes meanwhile comes after them.
+// As far as there is room, but thousands who wait for one file that was opened are not one turn.
 void FileOpener::RunJob() {
-  for (size_t left = waiting_.size(); left > 0 && !waiting_.empty(); --left) {
+  for (size_t i = 0; i < kOpensPerTurn && !waiting_.empty(); ++i) {
     FilePermit permit;
     if (!TakePermit(permit)) return;
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     OpenNow(std::move(next.path), std::move(permit), Sharing(std::move(next.done)));
   }
+  if (!waiting_.empty()) loop_->Post(*this);
 }
 
 }  // namespace pollux

@@ -65,6 +65,7 @@ uint64_t ResolveFlags(Symlinks symlinks);
 class FileOpener final : public Job {
  public:
   using Callback = std::function<void(Result<std::shared_ptr<OpenFile>>)>;
+  static constexpr size_t kOpensPerTurn = 64;  // of those who waited
 
   // `root` is a directory descriptor and must outlive it.
   FileOpener(Kernel& kernel, WorkerPool& workers, int root, Symlinks symlinks = Symlinks::kInside);
@@ -85,7 +86,7 @@ class FileOpener final : public Job {
 
   // Called when there is room for no further file: may let go of files that are open without need.
   void SetEvictor(std::function<void()> evict) { evict_ = std::move(evict); }
-  // A file was closed: those who wait are answered at the end of the turn.
+  // A file was closed: those who wait are answered at the end of this turn and of the next ones.
   void OnFreed();
   size_t waiting() const { return waiting_.size(); }
 

@@ -163,6 +163,23 @@ TEST_F(WaitingOpensTest, WhoFindsNoRoomIsAnsweredWhenAFileIsClosedInTheOrderOfAs
   EXPECT_EQ(opener_.waiting(), 0u);
 }
 
+TEST_F(WaitingOpensTest, ThousandsWhoWaitAreNotAnsweredInOneTurn) {
+  same_ = true;
+  budget_.TakeFile();
+  Open("1");
+  constexpr size_t kWaiting = 1000;
+  for (size_t i = 0; i < kWaiting; ++i) Open("1");
+  EXPECT_EQ(answered_.size(), 1u);
+  budget_.ReturnFile();  // from now on there is room for each of them, one after the other
+  for (size_t before = 1; before <= kWaiting; before = answered_.size()) {
+    Turn();
+    ASSERT_GT(answered_.size(), before);  // nobody else has to free anything
+    ASSERT_LE(answered_.size(), before + FileOpener::kOpensPerTurn);
+  }
+  EXPECT_EQ(opener_.waiting(), 0u);
+  EXPECT_EQ(budget_.files(), 1u);
+}
+
 TEST_F(WaitingOpensTest, WhatCannotBeOpenedTakesNobodysPlace) {
   for (const char* path : {"e1", "e2", "e3", "1", "2", "e4"}) Open(path);
   EXPECT_THAT(answered_, ElementsAre("e1", "e2", "e3", "1", "2"));
