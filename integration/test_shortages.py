@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import select
 import subprocess
 import sys
 import time
@@ -80,6 +81,42 @@ def test_idle_connections_cannot_take_the_descriptors_of_others(pollux, files, w
         assert metrics.value("pollux_accept_shortages_total") == 0
         assert metrics.value("pollux_opens_waiting") == 0
     assert "EMFILE" not in server.stderr()
+    gauges.wait_idle(server)
+
+
+def answered_in_turn(crowd, served, file):
+    """Connections of `crowd`, in the order in which they are let in: each is yielded when it was
+    answered, while `served` asks for one hot file again and again."""
+    for connection in crowd:
+        connection.ask("/metrics")
+    for connection in crowd:
+        deadline = time.monotonic() + 5
+        while not select.select([connection], [], [], 0.01)[0]:
+            served.ask("/" + file.name)
+            served.read_checked(Checker(file))
+            assert time.monotonic() < deadline, "a file that is only kept open keeps a client out"
+        connection.read_answer()
+        yield connection
+
+
+@pytest.mark.quick
+def test_files_that_are_only_kept_open_keep_nobody_out(pollux, files):
+    limit = 100
+    server = pollux(files.root, limits={resource.RLIMIT_NOFILE: (limit, limit)})
+    file = files.get(3000)
+    with Connection(server.port) as served:
+        crowd, most = as_many_as_are_let_in(server, served, limit)
+        # `served` is one of those who are in. Each who leaves makes room for exactly one.
+        inside, backlog = crowd[:most - 1], crowd[most - 1:][:8]
+        served.ask("/" + file.name)
+        served.read_checked(Checker(file))
+        inside.pop().close()
+        for connection in answered_in_turn(backlog, served, file):
+            connection.ask("/" + file.name)
+            connection.read_checked(Checker(file))
+            inside.pop().close()
+        for connection in crowd:
+            connection.close()
     gauges.wait_idle(server)
 
 

@@ -95,6 +95,12 @@ bool FileCache::Unchanged(const Entry& entry) {
   return kernel_.fstat(file.fd.get(), &st) && KeyOf(st) == file.key;
 }
 
+bool FileCache::EvictOldest() {
+  if (by_use_.empty()) return false;
+  Erase(by_use_.back());
+  return true;
+}
+
 void FileCache::Touch(Entry& entry) {
   entry.used = true;
   if (!by_use_.empty() && &by_use_.front() == &entry) return;

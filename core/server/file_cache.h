@@ -89,6 +89,8 @@ class FileCache {
   void Forget(std::string_view path);
   // Every descriptor that is not in use elsewhere is closed: for when they have run out.
   void Clear();
+  // Lets go of the least recently used file. False if there is none.
+  bool EvictOldest();
 
   size_t files() const { return entries_.size(); }
   uint64_t content_bytes() const { return content_bytes_; }

@@ -36,6 +36,17 @@ class Server::Reaper final : public Job {
   Server& server_;
 };
 
+// Closes files that are only kept open, at the end of the turn: what frees a descriptor may be the
+// very cache that is to let go of more.
+class Server::RoomMaker final : public Job {
+ public:
+  explicit RoomMaker(Server& server) : server_(server) {}
+  void RunJob() override { server_.MakeRoom(); }
+
+ private:
+  Server& server_;
+};
+
 // Stops are the supervisor's to tell.
 class Server::WorkerSignals final : public SignalHandler {
  public:
@@ -272,6 +283,8 @@ std::optional<std::string> Server::BuildServing() {
   cache_ = std::make_unique<FileCache>(kernel_, loop_->timers(), cache_limits_);
   send_queue_ = std::make_unique<SendQueue>(*loop_);
   reaper_ = std::make_unique<Reaper>(*this);
+  room_maker_ = std::make_unique<RoomMaker>(*this);
+  room_timer_ = std::make_unique<Timer>([this] { MakeRoom(); });
   drain_timer_ = std::make_unique<Timer>([this] { OnDrainTimeout(); });
   context_.reset(new ConnectionContext{kernel_, *loop_, log_, config_, *opener_, *backend_, *files_,
                                        *cache_, *send_queue_, readers_, *access_log_, counters_,
@@ -340,8 +353,8 @@ bool Server::OnAccept(Fd socket, const SocketAddress& peer) {
   connections_[slot] = std::move(connection);
   ++counters_.connections;
   descriptors_->AddConnection();
-  // Who wants to be served comes before files that are only kept open.
-  if (!descriptors_->RoomForConnection()) cache_->Clear();
+  CloseKeptFiles();
+  TryAgainIfFilesAreInTheWay();
   return RoomForConnection();
 }
 
@@ -349,8 +362,42 @@ bool Server::RoomForConnection() const {
   return counters_.connections < config_.max_connections && descriptors_->RoomForConnection();
 }
 
+// Without `files` of those that are open there would be room.
+bool Server::FilesAreInTheWay(size_t files) const {
+  if (counters_.connections >= config_.max_connections || RoomForConnection()) return false;
+  const size_t others = descriptors_->files() - std::min(files, descriptors_->files());
+  return counters_.connections + others * DescriptorBudget::kPerFile <
+         descriptors_->connections_max();
+}
+
+// Who wants to be served comes before files that are only kept open; but no more of those are
+// closed than have to be, and none if that cannot help.
+void Server::CloseKeptFiles() {
+  if (!FilesAreInTheWay(cache_->files())) return;
+  while (!RoomForConnection() && cache_->EvictOldest()) {
+  }
+}
+
+// A file that is being sent now may only be kept later, and nobody tells when it is.
+void Server::TryAgainIfFilesAreInTheWay() {
+  if (context_->draining || room_timer_->armed() || !FilesAreInTheWay(descriptors_->files()))
+    return;
+  loop_->timers().Arm(*room_timer_, loop_->now() + kAcceptBackoff);
+}
+
+void Server::MakeRoom() {
+  if (!listener_->paused()) return;
+  CloseKeptFiles();  // which resumes the listener as soon as there is room: AcceptIfRoom
+  TryAgainIfFilesAreInTheWay();
+}
+
 void Server::AcceptIfRoom() {
-  if (listener_->paused() && RoomForConnection()) listener_->Resume();
+  if (!listener_->paused()) return;
+  if (RoomForConnection()) {
+    listener_->Resume();
+  } else if (FilesAreInTheWay(descriptors_->files())) {
+    loop_->Post(*room_maker_);
+  }
 }
 
 void Server::OnConnectionClosed(Connection& connection) {

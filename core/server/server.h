@@ -73,6 +73,7 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
 
  private:
   class Reaper;
+  class RoomMaker;
   class WorkerSignals;
 
   std::optional<std::string> OpenRoot();
@@ -91,6 +92,10 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   void OnDrainTimeout();
   void StopIfDrained();
   bool RoomForConnection() const;
+  bool FilesAreInTheWay(size_t files) const;
+  void CloseKeptFiles();
+  void TryAgainIfFilesAreInTheWay();
+  void MakeRoom();
   void AcceptIfRoom();
   void CloseConnections();
 
@@ -128,6 +133,8 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   std::vector<size_t> free_slots_;
   std::vector<std::shared_ptr<Connection>> closed_;  // until the reaper's job
   std::unique_ptr<Reaper> reaper_;
+  std::unique_ptr<RoomMaker> room_maker_;
+  std::unique_ptr<Timer> room_timer_;  // armed while files keep connections out
   std::unique_ptr<Timer> drain_timer_;
   std::unique_ptr<WorkerSignals> worker_signals_;
   std::unique_ptr<WorkerControl> control_;

@@ -328,6 +328,20 @@ TEST_F(FileCacheTest, ForgetAndClearCloseTheFiles) {
   EXPECT_EQ(cache_->content_bytes(), 0u);
 }
 
+TEST_F(FileCacheTest, TheOldestIsTheLeastRecentlyUsed) {
+  Make({});
+  Store("a", a_);
+  Store("b", b_);
+  ASSERT_NE(cache_->Find("a", kStart), nullptr);
+  EXPECT_TRUE(cache_->EvictOldest());
+  EXPECT_EQ(open_.size(), 1u);
+  EXPECT_NE(cache_->Find("a", kStart), nullptr);
+  EXPECT_EQ(cache_->Find("b", kStart), nullptr);
+  EXPECT_TRUE(cache_->EvictOldest());
+  EXPECT_TRUE(open_.empty());
+  EXPECT_FALSE(cache_->EvictOldest());
+}
+
 TEST_F(FileCacheTest, WhatNobodyAsksForIsClosedByTheSecondSweep) {
   Make({});
   Store("a", a_);
