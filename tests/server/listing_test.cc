@@ -169,7 +169,11 @@ TEST_F(ListingTest, HeadHasTheHeadOfGetAndNothingElse) {
   StartServer();
   const std::string get = Ask(Request("/d/"));
   const std::string head = Ask("HEAD" + Request("/d/").substr(3));
-  EXPECT_EQ(head, Head(get));
+  // A second may begin between the two.
+  const size_t date = Head(get).find("\r\nDate: ") + 2;
+  const size_t date_end = Head(get).find("\r\n", date);
+  const auto without_date = [&](std::string text) { return text.erase(date, date_end - date); };
+  EXPECT_EQ(without_date(head), without_date(Head(get)));
   ExpectAllMemoryIsBack();
 }
 
