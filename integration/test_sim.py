@@ -11,7 +11,6 @@ import pytest
 
 import servers
 
-pytestmark = pytest.mark.quick
 SIM = os.path.join(servers.build_folder(), "pollux-sim")
 
 
