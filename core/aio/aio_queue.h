@@ -8,10 +8,10 @@
 // pages that do not exist yet (measured). Reads that may block are therefore submitted by a worker,
 // the others by the loop, at most kSubmitBytesPerTurn a turn, and with RWF_NOWAIT (preadv2(2)):
 // what would block after all, on dirty pages that a direct read has to write back first, on a
-// writer that holds the inode, comes back with EAGAIN and goes to a worker. A file whose file system
-// does not know the flag (overlayfs, tmpfs) is refused with EOPNOTSUPP, as a rule by io_submit
-// itself, which takes nothing behind it: one such answer is enough, and every read of that
-// descriptor that is in line goes to a worker with it.
+// writer that holds the inode, comes back with EAGAIN and goes to a worker. A file whose file
+// system does not know the flag (overlayfs, tmpfs) is refused with EOPNOTSUPP, as a rule by
+// io_submit itself, which takes nothing behind it: one such answer is enough, and every read of
+// that descriptor that is in line goes to a worker with it.
 //
 // Threads: loop thread.
 #pragma once
