@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 
+import psutil
 import pytest
 
 import gauges
@@ -142,18 +143,27 @@ def test_a_log_that_may_not_grow_is_no_end(pollux, files, own_files):
         assert new.readline().startswith("127.0.0.1 - - [")
 
 
+def listening_port(server):
+    while True:
+        assert server.alive()
+        for socket in psutil.Process(server.process.pid).connections("tcp"):
+            if socket.status == psutil.CONN_LISTEN:
+                return socket.laddr.port
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
 def test_descriptors_that_were_closed_at_the_start_are_not_used_for_others(
         own_files, closed, tmp_path):
     log = tmp_path / "log"
-    own_files.new(4097)
+    file = own_files.new(4097)
     redirections = " ".join(f"{fd}>&-" for fd in closed)
     server = PolluxServer(own_files.root, access_log=log,
                           wrapper=["sh", "-c", f'exec "$@" {redirections}', "sh"])
     if 1 in closed:
-        server._await_ready = lambda deadline: None  # nowhere to announce itself
+        # Nowhere to announce itself.
+        server._await_ready = lambda deadline: setattr(server, "port", listening_port(server))
     with server:
-        while not log.exists():
-            assert server.alive()
+        # It listens before it is built: an answer says that it is, and that it minds SIGTERM.
+        fetch_checked(server.port, file)
         for fd in closed:
             assert os.readlink(f"/proc/{server.process.pid}/fd/{fd}") == "/dev/null"
