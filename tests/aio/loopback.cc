@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -142,7 +143,10 @@ void PatternFile::Truncate(uint64_t size) const {
   Require(::truncate(path_.c_str(), static_cast<off_t>(size)) == 0, "truncate");
 }
 
+void PatternFile::Unmap::operator()(void* address) const { ::munmap(address, length); }
+
 void PatternFile::MakeCold() const {
+  warm_.clear();
   const int fd = OpenOrAbort(path_, O_RDONLY);
   Require(::fdatasync(fd) == 0, "fdatasync");
   Require(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0, "posix_fadvise");
@@ -156,6 +160,15 @@ void PatternFile::MakeWarm(uint64_t offset, uint64_t length) const {
   for (uint64_t at = offset & ~uint64_t{4095}; at < offset + length; at += page.size()) {
     Require(::pread(fd, page.data(), page.size(), static_cast<off_t>(at)) >= 0, "pread");
   }
+  // What was read once is the first to go when memory is short.
+  const uint64_t start = offset & ~uint64_t{4095};
+  const size_t mapped = offset + length - start;
+  void* address = ::mmap(nullptr, mapped, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(start));
+  Require(address != MAP_FAILED, "mmap");
+  warm_.emplace_back(address, Unmap{mapped});
+  Require(::madvise(address, mapped, MADV_RANDOM) == 0, "madvise");
+  // ENOMEM, EPERM: more than this user may lock.
+  Require(::mlock(address, mapped) == 0 || ::geteuid() != 0, "mlock");
   ::close(fd);
 }
 

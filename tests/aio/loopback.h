@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/aio/open_file.h"
 #include "core/sys/kernel.h"
@@ -66,12 +67,20 @@ class PatternFile {
   void Truncate(uint64_t size) const;
   // The page cache forgets the file (fdatasync, POSIX_FADV_DONTNEED), as far as nobody maps it.
   void MakeCold() const;
-  // [offset, offset + length) is read into the page cache, and nothing by read-ahead.
+  // [offset, offset + length) is read into the page cache, and nothing by read-ahead. It stays
+  // there, whatever else needs memory, until MakeCold (mlock(2); without root, 8 MiB of it).
   void MakeWarm(uint64_t offset, uint64_t length) const;
 
  private:
+  // A locked mapping.
+  struct Unmap {
+    size_t length = 0;
+    void operator()(void* address) const;
+  };
+
   std::string path_;
   uint64_t size_;
+  mutable std::vector<std::unique_ptr<void, Unmap>> warm_;  // of the page cache, not of the file
 };
 
 // --- Connections.
