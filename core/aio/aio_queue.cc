@@ -113,7 +113,7 @@ std::vector<iocb*> AioQueue::Fill(bool may_block, uint64_t* bytes) {
     slot.read = line.front();
     line.pop_front();
     slot.in_flight = true;
-    slot.submitted = loop_.now();
+    slot.submitted = slot.read.submitted.value_or(loop_.now());
     io_prep_pread(&slot.control, slot.read.fd, slot.read.buffer, slot.read.length,
                   static_cast<long long>(slot.read.offset));
     if (!may_block) slot.control.aio_rw_flags = RWF_NOWAIT;
@@ -176,7 +176,8 @@ bool AioQueue::LeaveToWorker(const Read& read, int error) {
 }
 
 void AioQueue::MoveToWorker(Read read, int error) {
-  owner_->OnWouldBlock(*read.chunk, error);
+  if (!owner_->OnWouldBlock(*read.chunk, error)) return;
+  ++stats_.reads_left_to_workers;
   read.may_block = true;
   Enqueue(read);
 }
@@ -222,16 +223,17 @@ void AioQueue::OnCompletion(const Completion& completion) {
     ++stats_.stale_completions;
     return;
   }
-  stats_.read_latency.Record(loop_.now() - slot.submitted);
-  ++stats_.reads_completed;
-  const Read read = Release(slot);
+  Read read = Release(slot);
+  read.submitted = slot.submitted;
   refused_ = false;  // a completion made room
   if (!line_.empty() || !blocking_line_.empty()) loop_.Post(*this);
 
   // io_event::res is an unsigned long that holds a count or -errno.
   const auto res = static_cast<long>(completion.event.res);
+  if (res < 0 && LeaveToWorker(read, static_cast<int>(-res))) return;
+  stats_.read_latency.Record(loop_.now() - *read.submitted);
+  ++stats_.reads_completed;
   if (res < 0) {
-    if (LeaveToWorker(read, static_cast<int>(-res))) return;
     owner_->OnRead(*read.chunk, Err(static_cast<int>(-res), "io_getevents"));
   } else {
     stats_.bytes_read += static_cast<uint64_t>(res);

@@ -18,6 +18,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,7 +39,8 @@ class ReadOwner {
   virtual void OnRead(Chunk& chunk, Result<size_t> result) = 0;
   // The loop cannot submit the read for `chunk` without waiting: EAGAIN this time, EOPNOTSUPP
   // whatever is read of this file, whose next reads are therefore best enqueued with may_block.
-  virtual void OnWouldBlock(Chunk& chunk, int error) = 0;
+  // True: a worker shall submit it. False: it ends here, and OnRead is not called.
+  virtual bool OnWouldBlock(Chunk& chunk, int error) = 0;
 };
 
 class AioQueue final : public CompletionHandler, private Job {
@@ -54,6 +56,7 @@ class AioQueue final : public CompletionHandler, private Job {
     size_t length = 0;    // bytes; with buffer and offset aligned as the file asks
     uint64_t offset = 0;  // bytes
     bool may_block = false;
+    std::optional<TimePoint> submitted{};  // the queue's: since when, if a completion refused it
   };
 
   // EAGAIN: fs.aio-max-nr is used up. ENOSYS: no AIO in this kernel.

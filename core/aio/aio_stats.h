@@ -22,10 +22,11 @@ struct AioStats {
   uint64_t reads_in_flight = 0;
   uint64_t reads_queued = 0;  // waiting for an iocb, a chunk or a worker
   uint64_t reads_submitted = 0;
-  uint64_t reads_completed = 0;
-  uint64_t reads_shared = 0;   // a chunk that a second connection used
-  uint64_t reads_dropped = 0;  // read, dropped under pressure, to be read again
-  uint64_t short_reads = 0;    // continued
+  uint64_t reads_completed = 0;        // with their last answer
+  uint64_t reads_left_to_workers = 0;  // that the loop could not submit without waiting
+  uint64_t reads_shared = 0;           // a chunk that a second connection used
+  uint64_t reads_dropped = 0;          // read, dropped under pressure, to be read again
+  uint64_t short_reads = 0;            // continued
   uint64_t failed_reads = 0;
   uint64_t submit_again = 0;       // io_submit said EAGAIN
   uint64_t stale_completions = 0;  // of another generation: must stay 0
@@ -35,7 +36,7 @@ struct AioStats {
   uint64_t bytes_sent_cached = 0;  // of these by plain sendfile() from the page cache (auto)
   uint64_t fallbacks = 0;          // transfers that could not use AIO and went to threads
 
-  Histogram read_latency;  // from io_submit to completion
+  Histogram read_latency;  // from the first io_submit to the last answer
 };
 
 }  // namespace pollux

@@ -143,8 +143,11 @@ void ReadEngine::QueueRead(Chunk& chunk) {
                    .may_block = !chunk.warm || !file.LookedUp(position) || file.nowait_unknown()});
 }
 
-void ReadEngine::OnWouldBlock(Chunk& chunk, int error) {
+bool ReadEngine::OnWouldBlock(Chunk& chunk, int error) {
   if (error == EOPNOTSUPP) chunk.file->SetNowaitUnknown();
+  if (!chunk.users.empty()) return true;
+  Finish(chunk, Error{ECANCELED, "read"});  // nobody is left who wants it
+  return false;
 }
 
 void ReadEngine::OnRead(Chunk& chunk, Result<size_t> result) {

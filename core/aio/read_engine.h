@@ -89,7 +89,7 @@ class ReadEngine final : private ReadOwner, private Job {
 
  private:
   void OnRead(Chunk& chunk, Result<size_t> result) override;
-  void OnWouldBlock(Chunk& chunk, int error) override;
+  bool OnWouldBlock(Chunk& chunk, int error) override;
   void RunJob() override;  // serves the line
   Result<Chunk*> TakeMemory(const Reader& asking, Need need);
   Reader* Victim(const Reader& asking, Need need) const;

@@ -141,6 +141,8 @@ void AddAio(Families& out, const MetricsSources& sources) {
             aio.reads_queued);
   out.Counter("pollux_reads_submitted_total", "Reads submitted.", aio.reads_submitted);
   out.Counter("pollux_reads_completed_total", "Reads completed.", aio.reads_completed);
+  out.Counter("pollux_reads_left_to_workers_total",
+              "Reads that the loop could not submit without waiting.", aio.reads_left_to_workers);
   out.Counter("pollux_reads_shared_total", "Chunks that a second connection used.",
               aio.reads_shared);
   out.Counter("pollux_reads_dropped_total", "Chunks dropped under pressure, to be read again.",

@@ -60,8 +60,9 @@ class AioQueueTest : public ::testing::Test, public ReadOwner {
     if (on_read) on_read(chunk);
   }
 
-  void OnWouldBlock(Chunk& chunk, int error) override {
+  bool OnWouldBlock(Chunk& chunk, int error) override {
     would_block_.push_back({chunk.index, -error});
+    return wanted_;
   }
 
   // The chunks whose reads the kernel holds, oldest first.
@@ -74,11 +75,14 @@ class AioQueueTest : public ::testing::Test, public ReadOwner {
   }
   std::vector<size_t>& batches() { return aio_.kernel().batches; }
 
-  // What must be true at any time when no call is under way.
-  void ExpectBooksBalance() {
+  // What must be true at any time when no call is under way. `came_back`: completions so far that
+  // were not the last answer.
+  void ExpectBooksBalance(uint64_t came_back = 0) {
     EXPECT_EQ(aio_.coordination().pending, aio_.in_flight().size());
     EXPECT_EQ(aio_.stats().reads_in_flight, aio_.in_flight().size());
-    EXPECT_EQ(aio_.stats().reads_submitted, aio_.stats().reads_completed + aio_.in_flight().size());
+    EXPECT_EQ(aio_.stats().reads_submitted,
+              aio_.stats().reads_completed + aio_.in_flight().size() + came_back);
+    EXPECT_EQ(aio_.stats().read_latency.count(), aio_.stats().reads_completed);
     EXPECT_EQ(aio_.stats().stale_completions, 0u);
   }
 
@@ -90,6 +94,7 @@ class AioQueueTest : public ::testing::Test, public ReadOwner {
   std::array<Chunk, kReads> chunks_;
   std::vector<Answer> answers_;
   std::vector<Answer> would_block_;
+  bool wanted_ = true;  // what would block shall be submitted by a worker
   std::function<void(Chunk&)> on_read;
   std::unique_ptr<AioQueue> queue_;
 };

@@ -169,6 +169,7 @@ TEST_F(AioSubmitTest, OnlyAWorkerMayBlock) {
 }
 
 TEST_F(AioSubmitTest, WhatWouldBlockIsLeftToAWorkerAndNobodyIsTold) {
+  uint64_t came_back = 0;
   for (const int code : {EAGAIN, EOPNOTSUPP}) {
     MakeQueue(8);
     answers_.clear();
@@ -185,7 +186,8 @@ TEST_F(AioSubmitTest, WhatWouldBlockIsLeftToAWorkerAndNobodyIsTold) {
     aio_.Complete(0, 4096);
     aio_.Turn();
     EXPECT_EQ(answers_, (std::vector<Answer>{{0, 4096}, {1, 4096}}));
-    ExpectBooksBalance();
+    ExpectBooksBalance(++came_back);
+    EXPECT_EQ(aio_.stats().reads_left_to_workers, came_back);
     queue_.reset();
   }
 }
@@ -225,7 +227,42 @@ TEST_F(AioSubmitTest, OneReadThatIsRefusedForItsFileTakesTheOthersOfThatFileWith
   }
   EXPECT_EQ(aio_.workers().inline_runs(), 1u);
   EXPECT_EQ(aio_.stats().reads_queued, 0u);
+  EXPECT_EQ(aio_.stats().reads_left_to_workers, 8u);
   ExpectBooksBalance();
+}
+
+TEST_F(AioSubmitTest, AReadIsTimedOnceAndFromItsFirstSubmit) {
+  using std::chrono::milliseconds;
+  MakeQueue(8);
+  EnqueueFirst(1);
+  aio_.Turn();
+  aio_.kernel().now += milliseconds(30);
+  aio_.Complete(0, -EAGAIN);
+  aio_.Turn(3);
+  ASSERT_EQ(aio_.in_flight().size(), 1u);
+  EXPECT_EQ(aio_.stats().read_latency.count(), 0u);
+  EXPECT_EQ(aio_.stats().reads_completed, 0u);
+  aio_.kernel().now += milliseconds(20);
+  aio_.Complete(0, 4096);
+  aio_.Turn();
+  EXPECT_EQ(aio_.stats().read_latency.count(), 1u);
+  EXPECT_GE(aio_.stats().read_latency.sum(), milliseconds(50));
+  ExpectBooksBalance(1);
+}
+
+TEST_F(AioSubmitTest, WhatWouldBlockAndIsNotWantedAnyMoreEnds) {
+  MakeQueue(8);
+  wanted_ = false;
+  EnqueueFirst(2);
+  aio_.Turn();
+  aio_.Complete(0, -EAGAIN);
+  aio_.Turn(2);
+  EXPECT_EQ(InFlight(), Chunks{1});
+  EXPECT_THAT(answers_, ::testing::IsEmpty());
+  EXPECT_EQ(aio_.workers().inline_runs(), 0u);
+  EXPECT_EQ(aio_.stats().reads_left_to_workers, 0u);
+  EXPECT_EQ(aio_.stats().reads_queued, 0u);
+  ExpectBooksBalance(1);
 }
 
 // A read that only would block says nothing of the others.

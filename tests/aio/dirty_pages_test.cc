@@ -34,7 +34,7 @@ class DirtyPagesTest : public ::testing::Test, private ReadOwner {
     world_.workers().Stop();
   }
   void OnRead(Chunk&, Result<size_t> result) override { result_ = result; }
-  void OnWouldBlock(Chunk&, int) override {}
+  bool OnWouldBlock(Chunk&, int) override { return true; }
 
   LinuxKernel linux_;
   SleepWatchKernel kernel_{linux_};

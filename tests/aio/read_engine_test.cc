@@ -343,6 +343,27 @@ TEST_F(ReadEngineTest, AFileThatDoesNotKnowNowaitIsAskedWithItOnce) {
   EXPECT_EQ(aio_.stats().failed_reads, 0u);
 }
 
+TEST_F(ReadEngineTest, AReadThatWouldBlockIsNotRepeatedForNobody) {
+  MakeEngine(1);
+  auto reads = OpenFileOf(4 * kChunk);
+  auto reader = MakeReader(reads);
+  ASSERT_EQ(reader->AskChunk(0), 0);
+  CompleteReads();
+  reader->DropChunks(0);
+  ASSERT_EQ(reader->AskChunk(1), 0);
+  Settle();
+  reader->DropChunks(0);
+  EXPECT_EQ(Count(ChunkState::kReading), 1u);
+  aio_.Complete(0, -EAGAIN);
+  Settle();
+  EXPECT_TRUE(aio_.in_flight().empty());
+  EXPECT_EQ(Count(ChunkState::kFree), 1u);
+  EXPECT_EQ(aio_.stats().failed_reads, 0u);
+  ASSERT_EQ(reader->AskChunk(1), 0);  // the memory serves whoever is next
+  CompleteReads();
+  EXPECT_TRUE(Holds(*reader->held[0]));
+}
+
 TEST_F(ReadEngineTest, PunchedMemoryIsFilledByAWorker) {
   MakeEngine(1, 8, true);
   auto reads = OpenFileOf(4 * kChunk);
