@@ -1,12 +1,12 @@
-// Threads for what would block the loop: cold opens, first submits, sendfile() from a cold cache.
+// Threads for what would block the loop: cold opens, first submits, cold sendfile(), listings.
 //
 // A job runs on a worker and is then handed back: its Done runs on the loop thread. Workers are
 // made one by one as they are needed, up to a limit, and hold every handled signal blocked.
 //
 // There are short jobs and long ones. An open takes a few milliseconds where a slice of a download
-// may take a worker for as long as a slow disk wants; whoever asks for a small file should wait for
-// neither. So short jobs start before long ones, and of several workers one is always left to the
-// short ones. Jobs of one length start in the order in which they were given.
+// or of a listing may take a worker for as long as a slow disk wants; whoever asks for a small file
+// should wait for neither. So short jobs start before long ones, and of several workers one is
+// always left to the short ones. Jobs of one length start in the order in which they were given.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ class WorkerJob {
 
 enum class JobLength {
   kShort,  // opens a file, submits reads
-  kLong,   // moves a file's bytes
+  kLong,   // moves a file's bytes, looks at a folder's entries
 };
 
 class WorkerPool final : public WakeSource {

@@ -91,7 +91,8 @@ class ListingContent final : public ContentSource {
       if (write && first_job_) blocks = ListingMemory::kBaseBlocks;
     }
     first_job_ = false;
-    workers_.Run(std::make_unique<ListingJob>(std::move(listing_), blocks, write, link_));
+    workers_.Run(std::make_unique<ListingJob>(std::move(listing_), blocks, write, link_),
+                 JobLength::kLong);
   }
 
   WorkerPool& workers_;

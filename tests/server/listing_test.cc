@@ -384,6 +384,35 @@ TEST_F(ListingTest, AFolderKeepsItsPlaceInTheBudgetUntilItsListingEnds) {
   ExpectAllFoldersWereClosedByTheLoop();
 }
 
+class CountedJob final : public WorkerJob {
+ public:
+  explicit CountedJob(int& done) : done_(done) {}
+  void RunOnWorker(Kernel&) override {}
+  void Done() override { ++done_; }
+
+ private:
+  int& done_;
+};
+
+TEST_F(ListingTest, HoweverManyWaitForASlowDiskAWorkerIsLeftToOpenFiles) {
+  MakeFiles(3);
+  StartServer();
+  Ask(Request("/d/"));  // from now on the loop itself opens the folder
+  kernel_.getdents64_calls.Hold();
+  std::deque<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(Connect());
+    clients.back()->Send(Request("/d/"));
+  }
+  TurnUntil([this] { return workers_->queued() == 4; }, "the listings to be given to workers");
+  int done = 0;
+  workers_->Run(std::make_unique<CountedJob>(done));
+  TurnUntil([&] { return done == 1; }, "the end of a short job");
+  kernel_.getdents64_calls.Release();
+  for (const auto& client : clients) TurnUntilReceived(*client, "0\r\n\r\n");
+  ExpectAllMemoryIsBack();
+}
+
 TEST_F(ListingTest, WhenTheMemoryIsUsedUpTheAnswerIs503) {
   config_.rules.listing_memory_max = 1_MiB;
   StartServer();

@@ -42,6 +42,12 @@ class SteeredKernel : public ForwardingKernel {
       errors_ = std::move(errors);
     }
     void Shorten(size_t bytes_max) { bytes_max_ = bytes_max; }
+    // Calls do not return until Release.
+    void Hold() { held_ = true; }
+    void Release() {
+      held_ = false;
+      held_.notify_all();
+    }
     uint64_t count() const { return count_; }
     size_t bytes_max() const { return bytes_max_; }
     size_t errors_left() {
@@ -50,6 +56,7 @@ class SteeredKernel : public ForwardingKernel {
     }
     int Next() {
       ++count_;
+      held_.wait(true);
       const std::lock_guard lock(mutex_);
       if (errors_.empty()) return 0;
       const int code = errors_.front();
@@ -62,6 +69,7 @@ class SteeredKernel : public ForwardingKernel {
     std::deque<int> errors_;
     std::atomic<uint64_t> count_ = 0;
     std::atomic<size_t> bytes_max_ = SIZE_MAX;
+    std::atomic<bool> held_ = false;
   };
   WorkerCall reopen_calls, getdents64_calls, statx_calls;
 
