@@ -70,7 +70,7 @@ class EventfdCoordination final : public Coordination {
     const auto end = ready.begin() + static_cast<ptrdiff_t>(*count);
     const auto own = std::find_if(
         ready.begin(), end, [](const FdReady& entry) { return entry.token == kCoordinationToken; });
-    JudgeTimeout(own != end, *count == ready.size());
+    JudgeTimeout(own != end);
     if (own == end) return count;
     std::move(own + 1, end, own);
     Drain();
@@ -134,11 +134,13 @@ class EventfdCoordination final : public Coordination {
   }
 
   // After a wait that ended by its time-out a completion was collected all the same. Usually it
-  // came just after the wait, and then the next wait finds its announcement. If that finds none,
-  // there was a completion that nothing announced: a lost wake-up. (Reading the eventfd on the spot
-  // to find out would be the very "reap before drain" that loses them.)
-  void JudgeTimeout(bool announced, bool ready_full) {
-    if (unannounced_ && !announced && !ready_full) ++stats_.timeout_rescues;
+  // came just after the wait, and its announcement is on its way: the kernel shows a completion in
+  // the ring first. If the loop could sleep until the next time-out and none came, there was a
+  // completion that nothing announced: a lost wake-up. (Reading the eventfd on the spot to find out
+  // would be the very "reap before drain" that loses them.)
+  void JudgeTimeout(bool announced) {
+    if (!announced && !sleep_.timed_out()) return;  // it may still come
+    if (unannounced_ && !announced) ++stats_.timeout_rescues;
     unannounced_ = false;
   }
 
