@@ -171,7 +171,7 @@ def test_what_the_kernel_holds_for_a_client_that_never_reads_is_bounded(pollux, 
 @pytest.mark.quick
 def test_what_the_kernel_holds_for_all_of_them_is_bounded(pollux, files):
     """More answers at once leave each a smaller part of --max-unsent-total: without it these would
-    hold 25 MB at the least."""
+    hold some hundred MB."""
     count = 100
     server = pollux(files.root, send_timeout="10m", max_unsent_total="1M")
     crowd = NonReaders(server, files.get(16 * MIB + 1), size=count)

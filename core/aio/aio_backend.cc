@@ -12,7 +12,7 @@ namespace {
 
 // How far ahead `auto` asks whether pages are cached: the pages of one answer can be evicted before
 // they are sent, so not far.
-constexpr uint64_t kResidencyWindow = 512_KiB;
+constexpr uint64_t kResidencyWindow = 1_MiB;
 
 // What all transfers of one backend use.
 struct Parts {

@@ -19,7 +19,9 @@ namespace pollux {
 
 inline constexpr int kListenBacklog = 1024;  // capped by net.core.somaxconn
 inline constexpr int kAcceptsPerTurn = 64;
-inline constexpr uint64_t kUnsentBytesMax = 256 * 1024;  // --max-unsent
+// --max-unsent: as much as net.ipv4.tcp_wmem lets a queue hold by default. A smaller bound costs
+// more wake-ups for each answer.
+inline constexpr uint64_t kUnsentBytesMax = 4096 * 1024;
 inline constexpr uint64_t kUnsentBytesLimit = uint64_t{1} << 30;
 inline constexpr std::chrono::milliseconds kAcceptBackoff{100};
 // A shortage that comes and goes is told once in this time.

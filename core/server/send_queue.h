@@ -3,7 +3,7 @@
 //
 // Round robin: an entry is served once a turn at most, at most kSliceBytes; all entries together
 // kTurnBytes, and the next turn goes on behind the last one served. At memory speed a turn of
-// kTurnBytes takes about 0.1 ms.
+// kTurnBytes takes about 0.4 ms.
 //
 // Threads: loop thread only.
 #pragma once
@@ -15,8 +15,8 @@
 
 namespace pollux {
 
-inline constexpr uint64_t kSliceBytes = 128_KiB;
-inline constexpr uint64_t kTurnBytes = 512_KiB;
+inline constexpr uint64_t kSliceBytes = 1_MiB;
+inline constexpr uint64_t kTurnBytes = 2_MiB;
 
 class SendQueue final : public Job {
  public:

@@ -2,7 +2,7 @@
 // (TCP_NOTSENT_LOWAT, tcp(7)).
 //
 // That memory is the kernel's, out of net.ipv4.tcp_mem, which all sockets of the machine share:
-// thousands of clients that hardly read would use it up at 256 KiB each, and then nobody's answers
+// thousands of clients that hardly read would use it up at 4 MiB each, and then nobody's answers
 // get on. So the more answers are being sent, the less each may queue.
 //
 // What was queued whole before its client stopped reading does not count as being sent: it goes

@@ -64,13 +64,15 @@ TEST_F(SendQueueTest, ATurnEndsWithItsBytesAndTheNextGoesOnBehind) {
     entries.push_back(Make(name, 100 * kSliceBytes));
     send_queue_->Add(*entries.back());
   }
-  static_assert(kTurnBytes == 4 * kSliceBytes);
+  static_assert(kTurnBytes == 2 * kSliceBytes);
+  Turn();
+  EXPECT_EQ(order_, "ab");
   Turn();
   EXPECT_EQ(order_, "abcd");
   Turn();
-  EXPECT_EQ(order_, "abcdefab");
+  EXPECT_EQ(order_, "abcdef");
   Turn();
-  EXPECT_EQ(order_, "abcdefabcdef");
+  EXPECT_EQ(order_, "abcdefab");
 }
 
 TEST_F(SendQueueTest, AddingTwiceIsAddingOnce) {
