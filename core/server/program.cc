@@ -55,13 +55,16 @@ class ServerWorkers final : public WorkerBody {
 }  // namespace
 
 int ServerMain(Kernel& kernel, int argc, const char* const* argv) {
-  OccupyStandardDescriptors(kernel);
   ParsedArguments arguments = ParseArguments(argc, argv);
-  if (!arguments.config) {
-    WriteAll(kernel, arguments.exit_status == 0 ? STDOUT_FILENO : STDERR_FILENO, arguments.text);
-    return arguments.exit_status;
-  }
-  Server server(kernel, std::move(*arguments.config));
+  if (arguments.config) return ServerMain(kernel, std::move(*arguments.config));
+  OccupyStandardDescriptors(kernel);
+  WriteAll(kernel, arguments.exit_status == 0 ? STDOUT_FILENO : STDERR_FILENO, arguments.text);
+  return arguments.exit_status;
+}
+
+int ServerMain(Kernel& kernel, Config config) {
+  OccupyStandardDescriptors(kernel);
+  Server server(kernel, std::move(config));
   if (std::optional<std::string> failure = server.Acquire()) return Refused(kernel, *failure);
   if (server.config().workers > 1) {
     ServerWorkers workers(kernel, server);

@@ -36,6 +36,8 @@ namespace pollux {
 // folder, address or user that cannot be served (one line on standard error), 1 if the loop's own
 // wait fails. With --workers it returns in every process, in a worker with that worker's status.
 int ServerMain(Kernel& kernel, int argc, const char* const* argv);
+// The same without a command line: what ParseArguments would have made of one.
+int ServerMain(Kernel& kernel, Config config);
 
 // Main thread only: Acquire, Build, Announce, Run.
 class Server final : public Acceptor, public ConnectionOwner, public SignalHandler {

@@ -81,7 +81,10 @@ long Disk::Transfer(ReadUnderWay& read) {
   }
   if (faults_left_ > 0 && there > 0) {
     const size_t fault = scheduler_.PickValue("read: whole, EIO, short", 3);
-    if (fault != 0) --faults_left_;
+    if (fault != 0) {
+      --faults_left_;
+      ++faults_;
+    }
     if (fault == 1) return -EIO;
     if (fault == 2) there = there / 2 / kBlockBytes * kBlockBytes;
   }

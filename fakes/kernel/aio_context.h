@@ -87,7 +87,9 @@ class Disk {
 
   uint64_t completed() const { return completed_; }
   bool idle() const { return under_way_ == 0; }
-  int faults_left() const { return faults_left_; }
+  int faults() const { return faults_; }  // reads that failed or came back short
+  // From now on all goes well.
+  void EndFaults() { faults_left_ = refusals_left_ = 0; }
   // The next reads take this long at least.
   void set_read_time(Nanoseconds time) { options_.read_time = time; }
 
@@ -100,6 +102,7 @@ class Disk {
   DiskOptions options_;
   int faults_left_;
   int refusals_left_;
+  int faults_ = 0;
   uint64_t completed_ = 0;
   uint64_t under_way_ = 0;
 };

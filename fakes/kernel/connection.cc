@@ -123,6 +123,7 @@ short Connection::Readiness() const {
 
 std::string Connection::PeerTake(size_t count) {
   std::string out;
+  out.reserve(std::min(count, queued_));
   while (count > 0 && !queue_.empty()) {
     Segment& segment = queue_.front();
     const size_t part = std::min(count, segment.length);

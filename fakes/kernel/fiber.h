@@ -5,73 +5,76 @@
 // errno and the stack of exceptions being handled. Under the address and thread sanitizers it is
 // announced to them.
 //
-// Threads: a fiber and its stack belong to the OS thread that made them.
+// A fiber is used again and again: it costs system calls and page faults to make, and under a
+// sanitizer memory as well. What runs on it returns at its end, so that whatever keeps a stack of
+// calls sees each of them end.
+//
+// Threads: a fiber belongs to the OS thread that made it.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 namespace pollux::sim {
 
-// A stack with a guard page below: overflow is a fault, not a corruption.
-struct FiberStack {
-  char* base = nullptr;  // lowest usable byte
-  size_t size = 0;       // bytes
-  void* tsan_fiber = nullptr;
-};
-
-// Keeps stacks from one execution to the next: making one costs system calls and page faults.
-class FiberStacks {
- public:
-  FiberStacks() = default;
-  ~FiberStacks();
-  FiberStacks(const FiberStacks&) = delete;
-  FiberStacks& operator=(const FiberStacks&) = delete;
-
-  FiberStack Take();
-  void Give(const FiberStack& stack) { free_.push_back(stack); }
-  // The stack of a fiber that will never run again nor end: what it holds stays as it is, for good,
-  // and no leak checker may complain.
-  void Abandon(const FiberStack& stack) { abandoned_.push_back(stack); }
-
- private:
-  std::vector<FiberStack> free_;
-  std::vector<FiberStack> abandoned_;
-};
-
-// A line of execution. One that was not started stands for whoever calls Switch first: the OS
-// thread's own stack.
 class Fiber {
  public:
-  using Entry = void (*)(void* argument);
+  // What runs on a fiber; returns whom the OS thread goes to from there.
+  using Entry = Fiber* (*)(void* argument);
 
+  // Stands for the OS thread's own stack: whoever calls Switch first.
   Fiber() = default;
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // `entry` runs at the first switch to it, and leaves by Finish, never by return.
-  void Start(const FiberStack& stack, Entry entry, void* argument);
+  // `entry` runs at the next switch to it. It is not for the OS thread's own stack, nor for a fiber
+  // whose last entry has not returned.
+  void Start(Entry entry, void* argument);
 
   // Returns when somebody switches back to `from`, which must be the running fiber.
   static void Switch(Fiber& from, Fiber& to);
-  // The last switch away from `from`: its stack may be used again at once.
-  [[noreturn]] static void Finish(Fiber& from, Fiber& to);
-
-  const FiberStack& stack() const { return stack_; }
 
  private:
+  friend class FiberPool;
   friend struct FiberJump;
 
-  FiberStack stack_;
+  void Prepare();
+
+  char* stack_ = nullptr;   // its lowest usable byte
+  size_t stack_bytes_ = 0;  // both of the OS thread's own: not known before somebody else ran
   Entry entry_ = nullptr;
   void* argument_ = nullptr;
   void* context_ = nullptr;  // where it goes on
+  bool began_ = false;       // something has run on it
   int errno_ = 0;
   struct {
     void* caught = nullptr;
     unsigned uncaught = 0;
   } exceptions_;
   void* asan_fake_stack_ = nullptr;
+  void* tsan_fiber_ = nullptr;
+};
+
+// Keeps fibers from one execution to the next.
+class FiberPool {
+ public:
+  FiberPool() = default;
+  ~FiberPool();
+  FiberPool(const FiberPool&) = delete;
+  FiberPool& operator=(const FiberPool&) = delete;
+
+  // One that can be started. Valid until the pool ends.
+  Fiber& Take();
+  // Its entry has returned, or is about to, or never ran.
+  void Give(Fiber& fiber) { free_.push_back(&fiber); }
+  // Its entry stands somewhere and will never go on. Nothing on its stack is destroyed: what it
+  // owns is lost, and no leak checker complains of that.
+  void Abandon(Fiber& fiber);
+
+ private:
+  std::vector<std::unique_ptr<Fiber>> all_;
+  std::vector<Fiber*> free_;
 };
 
 }  // namespace pollux::sim

@@ -18,9 +18,9 @@ constexpr uint32_t kTimeoutActor = 0x8000'0000;
 
 }  // namespace
 
-Scheduler::Scheduler(Chooser& chooser, FiberStacks& stacks, SchedulerOptions options)
+Scheduler::Scheduler(Chooser& chooser, FiberPool& fibers, SchedulerOptions options)
     : chooser_(chooser),
-      stacks_(stacks),
+      fibers_(fibers),
       options_(options),
       early_timeouts_left_(options.early_timeouts),
       now_(kStart) {
@@ -46,33 +46,34 @@ bool Scheduler::Run(const std::function<void()>& body) {
   leader_body_ = &body;
   running_ = true;
   SimThread& first = leader();
-  first.fiber.Start(stacks_.Take(), &Scheduler::LeaderMain, this);
+  first.fiber = &fibers_.Take();
+  first.fiber->Start(&Scheduler::LeaderMain, this);
   current_ = &first;
-  Fiber::Switch(host_, first.fiber);
+  Fiber::Switch(host_, *first.fiber);
   running_ = false;
   if (gave_up_) {
-    AbandonThreads(0);
+    AbandonThreads();
     return false;
   }
-  stacks_.Give(first.fiber.stack());
+  fibers_.Give(*std::exchange(first.fiber, nullptr));
   current_ = &first;
   for (const auto& thread : threads_) {
     if (thread.get() == &first || thread->state == SimThread::State::kDone) continue;
     Report("leak", "thread " + thread->name + " still runs at the end");
     gave_up_ = true;
-    AbandonThreads(1);
+    AbandonThreads();
     return false;
   }
   return true;
 }
 
-void Scheduler::LeaderMain(void* argument) {
+Fiber* Scheduler::LeaderMain(void* argument) {
   auto* self = static_cast<Scheduler*>(argument);
   (*self->leader_body_)();
-  Fiber::Finish(self->leader().fiber, self->host_);
+  return &self->host_;
 }
 
-void Scheduler::ThreadMain(void* argument) {
+Fiber* Scheduler::ThreadMain(void* argument) {
   auto* self = static_cast<Scheduler*>(argument);
   SimThread& thread = self->current();
   thread.body();
@@ -80,7 +81,9 @@ void Scheduler::ThreadMain(void* argument) {
   self->BeforeStep("ends", Footprint().Write(thread.signals_object));
   thread.state = SimThread::State::kDone;
   self->Dispatch();
-  CHECK(false);  // nobody switches to it any more
+  // Nobody switches to it any more, and nobody takes its fiber before it is left.
+  self->fibers_.Give(*std::exchange(thread.fiber, nullptr));
+  return std::exchange(self->after_end_, nullptr);
 }
 
 SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
@@ -93,7 +96,8 @@ SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
   thread->signals_object = NewObject();
   thread->operation = "starts";
   thread->footprint.Read(thread->signals_object).Read(kDescriptorTable);  // after pthread_create
-  thread->fiber.Start(stacks_.Take(), &Scheduler::ThreadMain, this);
+  thread->fiber = &fibers_.Take();
+  thread->fiber->Start(&Scheduler::ThreadMain, this);
   threads_.push_back(std::move(thread));
   return *threads_.back();
 }
@@ -258,17 +262,17 @@ void Scheduler::Note(const Option& option, const Target& target) {
 }
 
 Fiber& Scheduler::FiberOf(SimThread& thread) {
-  return &thread == &leader() && !running_ ? host_ : thread.fiber;
+  return &thread == &leader() && !running_ ? host_ : *thread.fiber;
 }
 
 void Scheduler::SwitchTo(SimThread& thread) {
   if (&thread == current_) return;
   SimThread& from = *std::exchange(current_, &thread);
   if (from.state == SimThread::State::kDone) {
-    stacks_.Give(from.fiber.stack());  // nobody takes it before the switch
-    Fiber::Finish(from.fiber, FiberOf(thread));
+    after_end_ = &FiberOf(thread);
+  } else {
+    Fiber::Switch(FiberOf(from), FiberOf(thread));
   }
-  Fiber::Switch(FiberOf(from), FiberOf(thread));
 }
 
 void Scheduler::GiveUp(const char* oracle, std::string text) {
@@ -279,14 +283,13 @@ void Scheduler::GiveUp(const char* oracle, std::string text) {
                  violation_->text.c_str());
     std::abort();
   }
-  Fiber::Switch(current_->fiber, host_);
+  Fiber::Switch(*current_->fiber, host_);
   CHECK(false);
 }
 
-void Scheduler::AbandonThreads(size_t from) {
-  for (size_t i = from; i < threads_.size(); ++i) {
-    if (threads_[i]->state == SimThread::State::kDone) continue;
-    stacks_.Abandon(threads_[i]->fiber.stack());
+void Scheduler::AbandonThreads() {
+  for (const auto& thread : threads_) {
+    if (thread->fiber != nullptr) fibers_.Abandon(*std::exchange(thread->fiber, nullptr));
   }
 }
 

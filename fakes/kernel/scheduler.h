@@ -44,7 +44,7 @@ struct SimThread {
   uint32_t actor = 0;
   pid_t tid = 0;
   std::string name;
-  Fiber fiber;
+  Fiber* fiber = nullptr;  // null: it runs where the kernel was made, or has ended
   std::function<void()> body;
 
   enum class State { kReady, kAsleep, kDone };
@@ -106,7 +106,7 @@ class SignalState {
 
 class Scheduler {
  public:
-  Scheduler(Chooser& chooser, FiberStacks& stacks, SchedulerOptions options);
+  Scheduler(Chooser& chooser, FiberPool& fibers, SchedulerOptions options);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -168,8 +168,8 @@ class Scheduler {
     bool early_timeout = false;
   };
 
-  static void ThreadMain(void* argument);
-  static void LeaderMain(void* argument);
+  static Fiber* ThreadMain(void* argument);
+  static Fiber* LeaderMain(void* argument);
   bool Enabled(const SimThread& thread) const;
   void Collect();
   void Offer(SimThread& thread);
@@ -179,17 +179,18 @@ class Scheduler {
   void Note(const Option& option, const Target& target);
   Fiber& FiberOf(SimThread& thread);
   void SwitchTo(SimThread& thread);
-  void AbandonThreads(size_t from);
+  void AbandonThreads();
   std::string WhoWaits() const;
 
   Chooser& chooser_;
-  FiberStacks& stacks_;
+  FiberPool& fibers_;
   const SchedulerOptions options_;
   int early_timeouts_left_;
   std::vector<std::unique_ptr<SimThread>> threads_;
   SimThread* current_ = nullptr;
   Fiber host_;
-  bool running_ = false;  // inside Run
+  Fiber* after_end_ = nullptr;  // whom a thread that has ended goes to
+  bool running_ = false;        // inside Run
   bool gave_up_ = false;
   const std::function<void()>* leader_body_ = nullptr;
   std::vector<Actor*> actors_;

@@ -67,10 +67,12 @@ void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::stri
   paths_[path] = std::move(made);
 }
 
-void SimKernel::SetContent(const std::string& path, std::shared_ptr<const std::string> content) {
+void SimKernel::Truncate(const std::string& path, size_t bytes) {
   const auto found = paths_.find(path);
   CHECK(found != paths_.end());
-  found->second->content = std::move(content);
+  Inode& inode = *found->second;
+  inode.content = std::make_shared<std::string>(inode.content->substr(0, bytes));
+  ++inode.mtime;
 }
 
 // The absolute path. `beneath`: RESOLVE_BENEATH.

@@ -25,7 +25,7 @@ constexpr int64_t kRealtimeOffsetSeconds = 1'767'225'600 - 3600;
 SimKernel::SimKernel(Chooser& chooser, Resources& resources, SimOptions options)
     : options_(options),
       resources_(resources),
-      scheduler_(chooser, resources.stacks, options.scheduler),
+      scheduler_(chooser, resources.fibers, options.scheduler),
       signals_(scheduler_, options.leader_first),
       disk_(scheduler_, frames_, options.disk) {
   scheduler_.set_signal_state(&signals_);

@@ -37,7 +37,7 @@ namespace pollux::sim {
 
 // What executions can hand on to each other, to be fast.
 struct Resources {
-  FiberStacks stacks;
+  FiberPool fibers;
   MemoryPool memory;
 };
 
@@ -61,12 +61,13 @@ class SimKernel final : public Kernel {
   bool Run(const std::function<void()>& body) { return scheduler_.Run(body); }
   Scheduler& scheduler() { return scheduler_; }
   ProcessSignals& signals() { return signals_; }
+  Disk& disk() { return disk_; }
   const Disk& disk() const { return disk_; }
 
   // A file on the disk at an absolute path; its directories come with it.
   void AddFile(const std::string& path, std::shared_ptr<const std::string> content);
-  // Takes the place of the contents, under those who have it open.
-  void SetContent(const std::string& path, std::shared_ptr<const std::string> content);
+  // Cuts it off, under those who have it open.
+  void Truncate(const std::string& path, size_t bytes);
   // Null: nobody listens there, or its backlog is full.
   std::shared_ptr<Connection> ConnectTo(const sockaddr_storage& address);
   // The same for the one listener that there is.

@@ -128,8 +128,9 @@ int ReportViolation(const Request& request, ReplayTarget& target, const Choices&
   replay.oracle = outcome.violation->oracle;
   replay.trace_hash = outcome.trace_hash;
   std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
-  std::printf("found by execution %llu, after %.3f s; %zu choices that are not 0\n",
-              static_cast<unsigned long long>(executions), seconds, NonZero(choices));
+  std::printf("found by execution %llu, after %.3f s; %zu choices that are not 0; trace %016llx\n",
+              static_cast<unsigned long long>(executions), seconds, NonZero(choices),
+              static_cast<unsigned long long>(outcome.trace_hash));
   if (target.Write(replay)) {
     std::printf("replay with: pollux-sim replay %s\n", target.path().c_str());
   } else {
@@ -170,12 +171,13 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
   Resources resources;
   const auto start = std::chrono::steady_clock::now();
   double told = 0;
-  uint64_t executions = 0, steps = 0;
+  uint64_t executions = 0, steps = 0, hash = 0;
   while (!stopped && (request.runs == 0 || executions < request.runs) && strategy.Begin()) {
     const Outcome outcome = request.story->tell(request.options, strategy, resources, nullptr);
     strategy.End();
     ++executions;
     steps += outcome.steps;
+    hash = hash * 31 + outcome.trace_hash;
     if (outcome.violation) {
       return ReportViolation(request, target, strategy.choices(), outcome, executions,
                              SecondsSince(start));
@@ -191,6 +193,7 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
   std::printf("%s: %llu executions, %llu steps, %.0f executions a second: nothing found\n",
               request.story->name, static_cast<unsigned long long>(executions),
               static_cast<unsigned long long>(steps), executions / seconds);
+  std::printf("trace %016llx\n", static_cast<unsigned long long>(hash));
   TellEnd(request, exhaustive);
   return stopped ? kStopped : 0;
 }

@@ -12,11 +12,14 @@ const std::vector<Story>& AllStories() {
       {"slow-read", "a client's byte during a read of three seconds", true, false, TellSlowRead},
       {"foreign-signal", "SIGALRM during a read of three seconds", true, false, TellForeignSignal},
       {"toy-loop", "a loop that is not Pollux: an eventfd and a word", true, false, TellToyLoop},
+      {"small-request", "the server; one client, 100 bytes", false, true, TellSmallRequest},
       {"download", "the server; one client, one file", false, true, TellDownload},
       {"late-reader", "the server; a client that pauses before it reads", false, true,
        TellLateReader},
       {"ten-downloads", "the server; ten clients, sizes from 0 to 300 kB", false, true,
        TellTenDownloads},
+      {"crowd", "the server; 100 clients, late and dead ones, faults, then none", false, true,
+       TellCrowd},
   };
   return stories;
 }

@@ -53,6 +53,10 @@ Outcome TellLateReader(const StoryOptions& options, Chooser& chooser, Resources&
                        StepListener* listener);
 Outcome TellTenDownloads(const StoryOptions& options, Chooser& chooser, Resources& resources,
                          StepListener* listener);
+Outcome TellSmallRequest(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                         StepListener* listener);
+Outcome TellCrowd(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                  StepListener* listener);
 Outcome TellToyLoop(const StoryOptions& options, Chooser& chooser, Resources& resources,
                     StepListener* listener);
 

@@ -1,4 +1,5 @@
 // Stories of the whole server: ServerMain, as main() calls it, and clients that download files.
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,11 +13,25 @@
 namespace pollux::sim {
 namespace {
 
+// Those of the second come when the others have gone and all goes well again.
+enum class Wave { kFirst, kSecond };
+
+// A client and what it does; the client's own words are in world_actors.h.
+struct Visitor {
+  size_t file = 0;
+  Nanoseconds pause{0};
+  Client::Manner manner = Client::Manner::kReadsAll;
+  size_t bytes_taken = 0;
+  Wave wave = Wave::kFirst;
+};
+
 struct Plot {
-  std::vector<size_t> files;    // bytes; each has a client of its own
-  const char* chunk = "64K";    // --chunk
-  const char* budget = "256K";  // --buffer-budget
-  Nanoseconds pause{0};         // of clients, before they take bytes
+  std::vector<size_t> files;  // bytes
+  std::vector<Visitor> visitors;
+  size_t truncated = 0;  // so many files, the first, lose their second half at any moment
+  int faults = 0;        // beside those that were asked for
+  uint64_t chunk_bytes = 64_KiB;
+  uint64_t budget_bytes = 256_KiB;
   size_t socket_bytes = 128 * 1024;
 };
 
@@ -38,7 +53,7 @@ SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
   SimOptions out;
   out.scheduler.steps_max = options.steps_max;
   out.scheduler.early_timeouts = options.early_timeouts;
-  out.disk.faults = options.faults;
+  out.disk.faults = options.faults + plot.faults;
   out.leader_first = options.leader_first;
   out.send_buffer = plot.socket_bytes;
   out.peer_buffer = plot.socket_bytes;
@@ -58,7 +73,8 @@ class ServerStory {
   }
 
   Outcome Tell() {
-    PrepareWorld();
+    Invite();
+    PlanEvents();
     int status = -1;
     if (kernel_.Run([&] { status = Serve(); })) JudgeEnd(status);
     Outcome out;
@@ -70,9 +86,12 @@ class ServerStory {
   }
 
  private:
-  void PrepareWorld();
+  void Invite();
+  void PlanEvents();
   int Serve();
-  bool ClientsFinished() const;
+  void BeginSecondWave();
+  // Whether clients are there, or to come.
+  bool Expected(Wave wave) const;
   void JudgeTimeout(const SimThread& thread);
   void JudgeEnd(int status);
 
@@ -81,52 +100,84 @@ class ServerStory {
   SimKernel kernel_;
   Scheduler& scheduler_;
   std::vector<std::unique_ptr<Client>> clients_;
-  std::vector<std::unique_ptr<Once>> signals_;
+  std::vector<std::unique_ptr<Once>> events_;
+  bool second_wave_ = false;  // it is on
 };
 
-void ServerStory::PrepareWorld() {
+std::string PathOf(size_t file) { return "/file" + std::to_string(file); }
+
+void ServerStory::Invite() {
   for (size_t i = 0; i < plot_.files.size(); ++i) {
-    const std::string name = "/file" + std::to_string(i);
+    kernel_.AddFile("/srv" + PathOf(i), Contents(plot_.files[i], i));
+  }
+  for (const Visitor& visitor : plot_.visitors) {
     Client::Order order;
-    order.path = name;
-    order.content = Contents(plot_.files[i], i);
-    order.pause = plot_.pause;
-    kernel_.AddFile("/srv" + name, order.content);
+    order.path = PathOf(visitor.file);
+    order.content = Contents(plot_.files[visitor.file], visitor.file);
+    order.pause = visitor.pause;
+    order.manner = visitor.manner;
+    order.bytes_taken = visitor.bytes_taken;
+    if (visitor.wave == Wave::kSecond) order.may_connect = [this] { return second_wave_; };
     clients_.push_back(std::make_unique<Client>(kernel_, std::move(order)));
   }
+}
+
+void ServerStory::PlanEvents() {
+  // Not before the server has said what to do with it: until then it ends the process.
+  const auto serves = [this] { return kernel_.listening() && kernel_.signals().Handles(SIGALRM); };
+  const auto happens = [this](const char* label, Footprint footprint, std::function<void()> what,
+                              std::function<bool()> may) {
+    events_.push_back(
+        std::make_unique<Once>(kernel_, label, footprint, std::move(what), std::move(may)));
+  };
   const Footprint process = Footprint().Write(kProcessSignals);
   for (int i = 0; i < options_.signals; ++i) {
-    // Not before the server has said what to do with it: until then it ends the process.
-    signals_.push_back(std::make_unique<Once>(
-        kernel_, "SIGALRM comes", process, [this] { kernel_.signals().SendToProcess(SIGALRM); },
-        [this] { return kernel_.listening() && kernel_.signals().Handles(SIGALRM); }));
+    happens(
+        "SIGALRM comes", process, [this] { kernel_.signals().SendToProcess(SIGALRM); }, serves);
   }
-  signals_.push_back(std::make_unique<Once>(
-      kernel_, "SIGTERM comes", Footprint::Everything(),
-      [this] { kernel_.signals().SendToProcess(SIGTERM); }, [this] { return ClientsFinished(); }));
+  for (size_t i = 0; i < plot_.truncated; ++i) {
+    happens(
+        "a file is cut off", Footprint::Everything(),
+        [this, i] { kernel_.Truncate("/srv" + PathOf(i), plot_.files[i] / 2); }, serves);
+  }
+  if (Expected(Wave::kSecond)) {
+    happens(
+        "all goes well again", Footprint::Everything(), [this] { BeginSecondWave(); },
+        [this] { return !Expected(Wave::kFirst); });
+  }
+  happens(
+      "SIGTERM comes", Footprint::Everything(),
+      [this] { kernel_.signals().SendToProcess(SIGTERM); },
+      [this] { return !Expected(Wave::kFirst) && !Expected(Wave::kSecond); });
 }
 
+void ServerStory::BeginSecondWave() {
+  kernel_.disk().EndFaults();
+  second_wave_ = true;
+}
+
+// Without its command line, which takes longer to understand than small files to serve.
 int ServerStory::Serve() {
-  const bool published = options_.coordination == CoordinationKind::kPublished;
-  const std::vector<const char*> arguments = {
-      "pollux",          "/srv",
-      "--listen",        "127.0.0.1:8080",
-      "--coordination",  ToString(options_.coordination),
-      "--event-handler", published ? "poll" : "epoll",
-      "--backend",       ToString(options_.backend),
-      "--retire",        ToString(options_.retire),
-      "--chunk",         plot_.chunk,
-      "--buffer-budget", plot_.budget,
-      "--aio-depth",     "8",
-  };
-  return ServerMain(kernel_, static_cast<int>(arguments.size()), arguments.data());
+  Config config;
+  config.root = "/srv";
+  config.listen = *SocketAddress::Parse("127.0.0.1:8080");
+  config.coordination = options_.coordination;
+  if (options_.coordination == CoordinationKind::kPublished) {
+    config.event_handler = EventHandlerKind::kPoll;
+  }
+  config.backend.kind = options_.backend;
+  config.backend.retire = options_.retire;
+  config.backend.chunk_bytes = plot_.chunk_bytes;
+  config.backend.buffer_budget_bytes = plot_.budget_bytes;
+  config.backend.aio_depth = 8;
+  return ServerMain(kernel_, std::move(config));
 }
 
-bool ServerStory::ClientsFinished() const {
-  for (const auto& client : clients_) {
-    if (!client->finished()) return false;
+bool ServerStory::Expected(Wave wave) const {
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    if (plot_.visitors[i].wave == wave && !clients_[i]->finished()) return true;
   }
-  return true;
+  return false;
 }
 
 // Nothing could happen but this thread's time-out, and a client waits for bytes.
@@ -146,12 +197,14 @@ void ServerStory::JudgeEnd(int status) {
     scheduler_.Report("exit", "the server ended with status " + std::to_string(status) + ": " +
                                   kernel_.console());
   }
-  const bool faults = kernel_.disk().faults_left() < options_.faults;
-  for (const auto& client : clients_) {
-    const std::string complaint = client->Complaint();
-    // After a failed read an answer may be cut short, but no byte of it may be wrong.
-    const bool cut = complaint.find("instead of") != std::string::npos;
-    if (complaint.empty() || (faults && cut)) continue;
+  for (size_t i = 0; i < clients_.size(); ++i) {
+    const Visitor& visitor = plot_.visitors[i];
+    const bool faults = kernel_.disk().faults() > 0 && visitor.wave == Wave::kFirst;
+    const std::string complaint = clients_[i]->Complaint();
+    // After a failed read, or of a file that was cut off, an answer may be cut short, but no byte
+    // of it may be wrong.
+    const bool short_of = complaint.find("instead of") != std::string::npos;
+    if (complaint.empty() || (short_of && (faults || visitor.file < plot_.truncated))) continue;
     scheduler_.Report("bytes", complaint);
   }
   const std::string leaks = kernel_.Leaks();
@@ -170,6 +223,15 @@ Outcome TellDownload(const StoryOptions& options, Chooser& chooser, Resources& r
                      StepListener* listener) {
   Plot plot;
   plot.files = {200'000};
+  plot.visitors = {Visitor()};
+  return Tell(options, std::move(plot), chooser, resources, listener);
+}
+
+Outcome TellSmallRequest(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                         StepListener* listener) {
+  Plot plot;
+  plot.files = {100};
+  plot.visitors = {Visitor()};
   return Tell(options, std::move(plot), chooser, resources, listener);
 }
 
@@ -177,9 +239,9 @@ Outcome TellLateReader(const StoryOptions& options, Chooser& chooser, Resources&
                        StepListener* listener) {
   Plot plot;
   plot.files = {60'000};
-  plot.chunk = "4K";
-  plot.budget = "8K";
-  plot.pause = std::chrono::milliseconds(200);
+  plot.visitors = {{.pause = std::chrono::milliseconds(200)}};
+  plot.chunk_bytes = 4_KiB;
+  plot.budget_bytes = 8_KiB;
   return Tell(options, std::move(plot), chooser, resources, listener);
 }
 
@@ -187,7 +249,40 @@ Outcome TellTenDownloads(const StoryOptions& options, Chooser& chooser, Resource
                          StepListener* listener) {
   Plot plot;
   plot.files = {0, 1, 4095, 4096, 4097, 65'536, 100'001, 131'072, 200'000, 300'003};
-  plot.budget = "512K";
+  for (size_t i = 0; i < plot.files.size(); ++i) plot.visitors.push_back({.file = i});
+  plot.budget_bytes = 512_KiB;
+  return Tell(options, std::move(plot), chooser, resources, listener);
+}
+
+// A hundred clients, of which some are late, some die, and some ask for files that are cut off
+// meanwhile, while reads fail; then one a file, when all goes well again. The memory for chunks is
+// a fraction of what they ask for, and silent clients hold what their sockets have not taken.
+Outcome TellCrowd(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                  StepListener* listener) {
+  constexpr size_t kVisitors = 100;
+  Plot plot;
+  plot.files = {30'000, 50'001, 0, 1, 500, 4096, 4097, 12'288, 20'001, 60'001};
+  plot.truncated = 2;
+  plot.faults = 5;
+  plot.chunk_bytes = 8_KiB;
+  plot.budget_bytes = 64_KiB;
+  plot.socket_bytes = 8_KiB;
+  for (size_t i = 0; i < kVisitors; ++i) {
+    Visitor visitor;
+    visitor.file = i % plot.files.size();
+    if (i % 7 == 3) visitor.pause = std::chrono::milliseconds(50);
+    if (i % 11 == 5) {
+      visitor.manner = Client::Manner::kFallsSilent;
+      visitor.bytes_taken = 3000;
+    } else if (i % 13 == 7) {
+      visitor.manner = Client::Manner::kResets;
+      visitor.bytes_taken = 5000;
+    }
+    plot.visitors.push_back(visitor);
+  }
+  for (size_t file = plot.truncated; file < plot.files.size(); ++file) {
+    plot.visitors.push_back({.file = file, .wave = Wave::kSecond});
+  }
   return Tell(options, std::move(plot), chooser, resources, listener);
 }
 

@@ -9,7 +9,9 @@ Client::Client(SimKernel& kernel, Order order) : kernel_(kernel), order_(std::mo
   kernel_.scheduler().AddActor(*this);
 }
 
-Client::~Client() { kernel_.scheduler().RemoveActor(*this); }
+Client::~Client() {
+  if (!finished()) kernel_.scheduler().RemoveActor(*this);
+}
 
 bool Client::waiting() const {
   return phase_ == Phase::kTaking && connection_->peer_available() == 0 &&
@@ -19,7 +21,7 @@ bool Client::waiting() const {
 bool Client::Enabled() const {
   switch (phase_) {
     case Phase::kConnecting:
-      return kernel_.listening();
+      return kernel_.listening() && (order_.may_connect == nullptr || order_.may_connect());
     case Phase::kAsking:
       return true;
     case Phase::kTaking:
@@ -73,33 +75,62 @@ void Client::Happen() {
 }
 
 void Client::Take() {
-  received_ += connection_->PeerTake(order_.bytes_at_a_time);
+  size_t count = order_.bytes_at_a_time;
+  const bool leaves = order_.manner != Manner::kReadsAll;
+  if (leaves) count = std::min<size_t>(count, order_.bytes_taken - received());
+  Compare(connection_->PeerTake(count));
   if (order_.pause > Nanoseconds::zero()) not_before_ = kernel_.scheduler().now() + order_.pause;
-  if (!Complete() && !connection_->peer_ended()) return;
-  phase_ = Phase::kFinished;
-  connection_->PeerClose();
+  if (leaves && received() == order_.bytes_taken) {
+    if (order_.manner == Manner::kResets) connection_->PeerReset();
+    Finish();
+  } else if (Complete() || connection_->peer_ended()) {
+    connection_->PeerClose();
+    Finish();
+  }
 }
 
-bool Client::Complete() const {
-  const size_t body = received_.find("\r\n\r\n");
-  if (body == std::string::npos) return false;
-  return received_.size() >= body + 4 + order_.content->size();
+// What can happen is looked for before every step: those to whom nothing can are not asked.
+void Client::Finish() {
+  phase_ = Phase::kFinished;
+  kernel_.scheduler().RemoveActor(*this);
+}
+
+void Client::Compare(std::string_view bytes) {
+  if (!HeadComplete()) {
+    const size_t before = head_.size();
+    head_.append(bytes);
+    // The end may have begun in what came before.
+    const size_t end = head_.find("\r\n\r\n", before - std::min<size_t>(before, 3));
+    if (end == std::string::npos) return;
+    head_.resize(end + 4);
+    bytes.remove_prefix(head_.size() - before);
+  }
+  const std::string_view content = *order_.content;
+  const std::string_view wanted =
+      content.substr(std::min<size_t>(body_bytes_, content.size()), bytes.size());
+  if (!wrong_ && !bytes.starts_with(wanted)) {
+    const auto differs = std::mismatch(wanted.begin(), wanted.end(), bytes.begin());
+    wrong_ = body_bytes_ + static_cast<uint64_t>(differs.first - wanted.begin());
+  }
+  body_bytes_ += bytes.size();
 }
 
 std::string Client::Complaint() const {
-  const size_t head = received_.find("\r\n\r\n");
-  if (head == std::string::npos) return "no whole head came";
-  if (!received_.starts_with("HTTP/1.1 200 ")) return received_.substr(0, received_.find('\r'));
-  const std::string_view body = std::string_view(received_).substr(head + 4);
-  const std::string_view wanted = *order_.content;
-  const size_t common = std::min(body.size(), wanted.size());
-  const auto differs =
-      std::mismatch(body.begin(), body.begin() + static_cast<ptrdiff_t>(common), wanted.begin());
-  if (differs.first != body.begin() + static_cast<ptrdiff_t>(common)) {
-    return "byte " + std::to_string(differs.first - body.begin()) + " of the body is wrong";
-  }
-  if (body.size() == wanted.size()) return "";
-  return std::to_string(body.size()) + " bytes came instead of " + std::to_string(wanted.size());
+  if (order_.manner != Manner::kReadsAll) return ComplaintOfBytes();
+  if (!HeadComplete()) return "no whole head came";
+  if (!head_.starts_with("HTTP/1.1 200 ")) return head_.substr(0, head_.find('\r'));
+  if (const std::string wrong = ComplaintOfBytes(); !wrong.empty()) return wrong;
+  if (body_bytes_ == order_.content->size()) return "";
+  return std::to_string(body_bytes_) + " bytes came instead of " +
+         std::to_string(order_.content->size());
+}
+
+std::string Client::ComplaintOfBytes() const {
+  if (!head_.starts_with("HTTP/1.1 200 ")) return "";
+  if (wrong_) return "byte " + std::to_string(*wrong_) + " of the body is wrong";
+  const uint64_t size = order_.content->size();
+  if (body_bytes_ <= size) return "";
+  return std::to_string(body_bytes_ - size) + " bytes came after the last";
 }
 
 }  // namespace pollux::sim

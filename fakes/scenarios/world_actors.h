@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "fakes/kernel/sim_kernel.h"
@@ -43,24 +45,35 @@ class Once final : public Actor {
   bool happened_ = false;
 };
 
-// A client that gets one file over HTTP: connects, asks, takes the answer, leaves.
+// A client that asks for one file over HTTP. Each byte is compared as it comes.
 class Client final : public Actor {
  public:
+  enum class Manner {
+    kReadsAll,     // takes the answer, and leaves
+    kResets,       // having taken some of it, resets the connection
+    kFallsSilent,  // having taken some of it, takes no more, and stays
+  };
   struct Order {
     std::string path;                            // of the request
     std::shared_ptr<const std::string> content;  // what it should get
     size_t bytes_at_a_time = 16 * 1024;
     Nanoseconds pause{0};  // before it takes bytes: a late reader
+    Manner manner = Manner::kReadsAll;
+    size_t bytes_taken = 0;             // by one that does not take all, its answer's head included
+    std::function<bool()> may_connect;  // null: at once
   };
   Client(SimKernel& kernel, Order order);
   ~Client() override;
 
+  // Nothing more comes from it, nor of it. (One that fell silent is still connected.)
   bool finished() const { return phase_ == Phase::kFinished; }
   // It has asked, and there is nothing for it to take: the server's turn.
   bool waiting() const;
   // Why what it got is wrong; empty if it is right. When finished.
   std::string Complaint() const;
-  uint64_t received() const { return received_.size(); }
+  // The same, for one whose answer need not have come, or not to its end: no byte may be wrong.
+  std::string ComplaintOfBytes() const;
+  uint64_t received() const { return head_.size() + body_bytes_; }
 
   bool Enabled() const override;
   TimePoint not_before() const override { return not_before_; }
@@ -72,13 +85,18 @@ class Client final : public Actor {
   enum class Phase { kConnecting, kAsking, kTaking, kFinished };
 
   void Take();
-  bool Complete() const;
+  void Compare(std::string_view bytes);
+  bool HeadComplete() const { return head_.ends_with("\r\n\r\n"); }
+  bool Complete() const { return HeadComplete() && body_bytes_ >= order_.content->size(); }
+  void Finish();
 
   SimKernel& kernel_;
   const Order order_;
   Phase phase_ = Phase::kConnecting;
   std::shared_ptr<Connection> connection_;
-  std::string received_;
+  std::string head_;               // of the answer
+  uint64_t body_bytes_ = 0;        // of it that came
+  std::optional<uint64_t> wrong_;  // the first one that is not the content's
   TimePoint not_before_ = TimePoint::min();
 };
 
