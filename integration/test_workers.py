@@ -117,9 +117,7 @@ def test_a_killed_worker_takes_nobody_elses_transfer_with_it(pollux, files, back
                     for _ in connection.pieces(checker.length - checker.received):
                         pass
                 continue
-            for piece in connection.pieces(checker.length - checker.received):
-                checker.update(piece)
-            checker.finish()
+            connection.read_rest(checker)
     # Another one takes its place, and its socket with whoever waits there.
     for _ in range(20):
         fetch_checked(server.port, file, offset=4095, length=70_001)
@@ -166,9 +164,7 @@ def test_a_first_signal_drains_all_workers(pollux, files, number, whole_group):
             assert connection.ended(10)
     for connection, checker in running:
         with connection:
-            for piece in connection.pieces(checker.length - checker.received):
-                checker.update(piece)
-            checker.finish()
+            connection.read_rest(checker)
     assert server.wait() == 0
 
 
@@ -209,9 +205,7 @@ def test_workers_outlive_nobody(pollux, files):
     server.process.wait()
     wait_refused(server.port)
     with connection:
-        for piece in connection.pieces(checker.length - checker.received):
-            checker.update(piece)
-        checker.finish()
+        connection.read_rest(checker)
     for pidfd in pidfds:
         assert select.select([pidfd], [], [], 20)[0], "a worker without a supervisor goes on"
         os.close(pidfd)
@@ -228,9 +222,7 @@ def test_a_supervisor_that_dies_during_a_drain_cuts_no_transfer(pollux, files):
     server.process.kill()
     server.process.wait()
     with connection:
-        for piece in connection.pieces(checker.length - checker.received):
-            checker.update(piece)
-        checker.finish()
+        connection.read_rest(checker)
     assert select.select([pidfd], [], [], 20)[0], "a worker without a supervisor goes on"
     os.close(pidfd)
 

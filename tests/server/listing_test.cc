@@ -45,6 +45,18 @@ class ListingTest : public LiveServer {
     EXPECT_EQ(client->error, 0);
     return client->received;
   }
+  // Has taken a byte of the listing of /d/, which goes out a little at a time.
+  std::unique_ptr<Client> ClientOfAListingUnderWay() {
+    auto client = Connect(/*receive_buffer=*/4096);
+    kernel_.send_calls.bytes_max = 1000;
+    client->Send(Request("/d/"));
+    const auto began = [&] {
+      client->Receive(1);
+      return !client->received.empty();
+    };
+    TurnUntil(began, "the first byte");
+    return client;
+  }
   static std::string Head(const std::string& answer) {
     return answer.substr(0, answer.find("\r\n\r\n") + 4);
   }
@@ -286,15 +298,7 @@ TEST_F(ListingTest, ASmallFolderIsSortedHoweverShortMemoryIs) {
 TEST_F(ListingTest, AClientThatDoesNotReadStopsTheWork) {
   MakeFiles(3000);
   StartServer();
-  auto client = Connect(/*receive_buffer=*/4096);
-  kernel_.send_calls.bytes_max = 1000;
-  client->Send(Request("/d/"));
-  TurnUntil(
-      [&] {
-        client->Receive(1);
-        return !client->received.empty();
-      },
-      "the first byte");
+  auto client = ClientOfAListingUnderWay();
   // What the socket refuses is a piece that is complete: from now on no worker looks at another.
   kernel_.send_calls.errors.assign(1000, EAGAIN);
   TurnUntil([this] { return kernel_.send_calls.errors.size() < 1000; }, "a piece to be sent");
@@ -367,15 +371,7 @@ TEST_F(ListingTest, FoldersAreClosedByTheLoopWhenTheServerEndsUnderTheirListings
 TEST_F(ListingTest, AFolderKeepsItsPlaceInTheBudgetUntilItsListingEnds) {
   MakeFiles(3000);
   StartLimitedServer();
-  auto client = Connect(/*receive_buffer=*/4096);
-  kernel_.send_calls.bytes_max = 1000;
-  client->Send(Request("/d/"));
-  TurnUntil(
-      [&] {
-        client->Receive(1);
-        return !client->received.empty();
-      },
-      "the first byte");
+  auto client = ClientOfAListingUnderWay();
   EXPECT_EQ(descriptors_.files(), 1u);
   kernel_.send_calls.bytes_max = SIZE_MAX;
   client->ShutWrite();
