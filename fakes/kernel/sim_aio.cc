@@ -79,6 +79,13 @@ int SimKernel::SubmitOne(AioContext& context, iocb* request) {
     read->eventfd = table_[request->u.c.resfd];
   }
   if (context.full()) return -EAGAIN;
+  // The kernel's own events are shared with other contexts, and it gives none away while memory is
+  // short (fs/aio.c, get_reqs_available).
+  if (submit_refusals_left_ > 0 &&
+      scheduler_.PickValue("io_submit: taken, refused with EAGAIN", 2) == 1) {
+    --submit_refusals_left_;
+    return -EAGAIN;
+  }
   const Region* region = RegionOf(read->buffer);
   if (region != nullptr) read->buffer_bad = !region->writable;
   if (region != nullptr && region->inode != nullptr && read->count > 0) {

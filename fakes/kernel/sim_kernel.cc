@@ -27,7 +27,8 @@ SimKernel::SimKernel(Chooser& chooser, Resources& resources, SimOptions options)
       resources_(resources),
       scheduler_(chooser, resources.fibers, options.scheduler),
       signals_(scheduler_, options.leader_first),
-      disk_(scheduler_, frames_, options.disk) {
+      disk_(scheduler_, frames_, options.disk),
+      submit_refusals_left_(options.submit_refusals) {
   scheduler_.set_signal_state(&signals_);
   auto console = NewDescription(Description::Kind::kConsole, O_RDWR);
   table_.assign(3, console);

@@ -48,6 +48,7 @@ struct SimOptions {
   size_t send_buffer = 128 * 1024;  // bytes
   size_t peer_buffer = 128 * 1024;  // bytes, the peer's receive buffer
   bool names_cached = true;         // RESOLVE_CACHED finds what there is
+  int submit_refusals = 0;          // how many iocbs io_submit may refuse with EAGAIN
 };
 
 class SimKernel final : public Kernel {
@@ -73,6 +74,9 @@ class SimKernel final : public Kernel {
   // The same for the one listener that there is.
   std::shared_ptr<Connection> ConnectToListener();
   bool listening() const;
+  // How often sendfile() took bytes of a file on the disk, through the page cache.
+  uint64_t files_sent() const { return files_sent_; }
+  int submit_refusals_left() const { return submit_refusals_left_; }
   // What went to standard output and standard error.
   const std::string& console() const { return console_; }
   // What the process has not given back: for the end of an execution. Empty if nothing.
@@ -227,6 +231,8 @@ class SimKernel final : public Kernel {
   std::vector<std::unique_ptr<AioContext>> contexts_;  // by io_context_t - 1; null: destroyed
   std::vector<std::weak_ptr<Description>> listeners_;
   uint16_t next_port_ = 40000;
+  int submit_refusals_left_;
+  uint64_t files_sent_ = 0;
   std::string console_;
 };
 

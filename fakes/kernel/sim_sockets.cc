@@ -257,6 +257,7 @@ Result<size_t> SimKernel::SendfileTo(Connection& out, Description& in, size_t of
     return Sent(out.SendPages(*in.inode->memory, offset, count), 0, "sendfile");
   }
   in.inode->cached = true;
+  ++files_sent_;
   return Sent(out.SendCached(in.inode->content, offset, count), 0, "sendfile");
 }
 

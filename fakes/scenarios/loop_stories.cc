@@ -1,7 +1,7 @@
 // Stories of the loop and its coordination: one connection, one or two chunks, foreign signals.
 //
-// The process reads chunks one after the other, each submitted when the last was dispatched, and
-// serves one byte of a client meanwhile. A timer of one second stands for the server's.
+// The process reads chunks, each submitted when one before it was dispatched, and serves one byte
+// of a client meanwhile. A timer of one second stands for the server's.
 #include <fcntl.h>
 #include <netinet/in.h>
 
@@ -23,21 +23,26 @@ namespace pollux::sim {
 namespace {
 
 constexpr size_t kChunkBytes = 4096;
+constexpr size_t kChunksMax = 2;
 constexpr unsigned kDepth = 4;
 constexpr const char* kPath = "/data/file";
 constexpr Nanoseconds kTimer = std::chrono::seconds(1);
 
 struct Plot {
   int chunks = 2;
+  int at_once = 1;  // reads in flight
   bool client = true;
   int signals = 0;
+  std::vector<Nanoseconds> signal_times;  // of more, from the start
   Nanoseconds read_time{0};
   bool foreign_turns_only = false;  // judge the turns that a signal began which was no kick
+  bool stop_at_once = false;        // while the reads are out
+  int timers = 0;                   // to be waited for, and judged
 };
 
 std::shared_ptr<const std::string> Contents() {
   static const auto contents = [] {
-    auto made = std::make_shared<std::string>(2 * kChunkBytes, '\0');
+    auto made = std::make_shared<std::string>(kChunksMax * kChunkBytes, '\0');
     for (size_t i = 0; i < made->size(); ++i) (*made)[i] = static_cast<char>(i * 7 % 251);
     return made;
   }();
@@ -85,9 +90,14 @@ class LoopStory final : public CompletionHandler, public FdeventCallback {
   void Main();
   void Play();
   void PrepareWorld();
-  void Submit();
-  void OnTimer() { loop_->timers().Arm(timer_, loop_->now() + kTimer); }
-  bool Done() const { return read_ == plot_.chunks && (!plot_.client || served_); }
+  void Stop();
+  void Submit(int chunk);
+  void ArmTimer();
+  void OnTimer();
+  bool Done() const {
+    if (plot_.stop_at_once) return true;
+    return read_ == plot_.chunks && timers_ >= plot_.timers && (!plot_.client || served_);
+  }
   bool ResultWaits() const {
     return kernel_.disk().completed() > dispatched_ ||
            (sent_ != nullptr && sent_->happened() && !served_);
@@ -107,14 +117,17 @@ class LoopStory final : public CompletionHandler, public FdeventCallback {
   Fd socket_;
   std::shared_ptr<Connection> connection_;
   io_context_t context_ = nullptr;
-  iocb request_{};
-  alignas(4096) std::array<char, kChunkBytes> buffer_{};
+  std::array<iocb, kChunksMax> requests_{};
+  alignas(4096) std::array<std::array<char, kChunkBytes>, kChunksMax> buffers_{};
   std::unique_ptr<Once> sent_;
   std::vector<std::unique_ptr<Once>> signals_;
   uint64_t dispatched_ = 0;   // completions
   uint64_t interrupted_ = 0;  // of the coordination's statistics, before the present turn
   uint64_t loop_kicks_ = 0;
-  int read_ = 0;  // chunks
+  int submitted_ = 0;  // chunks, each once
+  int read_ = 0;       // chunks
+  int timers_ = 0;     // fired
+  TimePoint timer_due_{};
   bool served_ = false;
   uint64_t state_ = 0xcbf29ce484222325u;
 };
@@ -144,7 +157,7 @@ void LoopStory::Main() {
   signals_.clear();
   sent_.reset();
   timer_.Disarm();
-  coordination->Stop();
+  Stop();
   CHECK(kernel_.io_destroy(context_));
   loop_.reset();
   socket_.Reset();
@@ -153,7 +166,7 @@ void LoopStory::Main() {
 
 void LoopStory::Play() {
   auto registration = std::move(loop_->Register(socket_.get(), POLLIN, this).value());
-  loop_->timers().Arm(timer_, loop_->now() + kTimer);
+  ArmTimer();
   if (plot_.client) {
     sent_ =
         std::make_unique<Once>(kernel_, "client sends", Footprint().Write(connection_->object()),
@@ -164,34 +177,67 @@ void LoopStory::Play() {
         std::make_unique<Once>(kernel_, "SIGALRM comes", Footprint().Write(kProcessSignals),
                                [this] { kernel_.signals().SendToProcess(SIGALRM); }));
   }
-  if (plot_.chunks > 0) Submit();
+  for (const Nanoseconds time : plot_.signal_times) {
+    signals_.push_back(std::make_unique<Once>(
+        kernel_, "SIGALRM comes", Footprint().Write(kProcessSignals),
+        [this] { kernel_.signals().SendToProcess(SIGALRM); }, nullptr, scheduler_.now() + time));
+  }
+  while (submitted_ < std::min(plot_.at_once, plot_.chunks)) Submit(submitted_++);
   while (!Done()) {
     CHECK(loop_->RunOnce());
     JudgeTurn();
   }
 }
 
-void LoopStory::Submit() {
-  io_prep_pread(&request_, file_.get(), buffer_.data(), kChunkBytes,
-                read_ * static_cast<off_t>(kChunkBytes));
-  iocb* one = &request_;
-  CHECK(loop_->coordination().BeforeSubmit({&one, 1}));
-  CHECK(kernel_.io_submit(context_, 1, &one).value() == 1);
+// The helper has nothing to wait for: no time passes until it has ended, whatever is out.
+void LoopStory::Stop() {
+  const TimePoint before = scheduler_.now();
+  loop_->coordination().Stop();
+  const Nanoseconds length = scheduler_.now() - before;
+  if (options_.early_timeouts > 0 || length <= kDispatchBound) return;
+  scheduler_.Report("slow stop", "it took " + std::to_string(length.count() / 1'000'000) +
+                                     " ms to end the coordination");
+}
+
+void LoopStory::Submit(int chunk) {
+  iocb* request = &requests_[chunk];
+  io_prep_pread(request, file_.get(), buffers_[chunk].data(), kChunkBytes,
+                chunk * static_cast<off_t>(kChunkBytes));
+  CHECK(loop_->coordination().BeforeSubmit({&request, 1}));
+  CHECK(kernel_.io_submit(context_, 1, &request).value() == 1);
+}
+
+void LoopStory::ArmTimer() {
+  timer_due_ = loop_->now() + kTimer;
+  loop_->timers().Arm(timer_, timer_due_);
+}
+
+void LoopStory::OnTimer() {
+  const Nanoseconds late = scheduler_.now() - timer_due_;
+  // After an early time-out the clock is ahead of what the others saw.
+  if (options_.early_timeouts == 0 && plot_.timers > 0 && late > kDispatchBound) {
+    scheduler_.Report("late timer",
+                      "a timer fired " + std::to_string(late.count() / 1'000'000) + " ms late");
+  }
+  ++timers_;
+  ArmTimer();
 }
 
 void LoopStory::OnCompletion(const Completion& completion) {
   ++dispatched_;
+  const auto chunk = static_cast<int>(completion.event.obj - requests_.data());
   const auto got = static_cast<long>(completion.event.res);
   Observe(static_cast<uint64_t>(got));
-  if (got == static_cast<long>(kChunkBytes)) {
-    const char* wanted = Contents()->data() + static_cast<size_t>(read_) * kChunkBytes;
-    if (!std::equal(buffer_.begin(), buffer_.end(), wanted)) {
-      scheduler_.Report("bytes", "a chunk that was read is not the file's");
-    }
-    ++read_;
+  if (got != static_cast<long>(kChunkBytes)) {  // a failed or short read is made again
+    Submit(chunk);
+    return;
   }
-  // A failed or short read is made again.
-  if (read_ < plot_.chunks) Submit();
+  const char* wanted = Contents()->data() + static_cast<size_t>(chunk) * kChunkBytes;
+  if (!std::equal(buffers_[chunk].begin(), buffers_[chunk].end(), wanted)) {
+    scheduler_.Report("bytes", "a chunk that was read is not the file's");
+  }
+  ++read_;
+  if (submitted_ < plot_.chunks) Submit(submitted_++);
 }
 
 void LoopStory::OnFdevent(uint32_t) {
@@ -256,6 +302,42 @@ Outcome TellOneChunk(const StoryOptions& options, Chooser& chooser, Resources& r
 Outcome TellTwoChunks(const StoryOptions& options, Chooser& chooser, Resources& resources,
                       StepListener* listener) {
   return Tell(options, Plot(), chooser, resources, listener);
+}
+
+Outcome TellTwoAtOnce(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                      StepListener* listener) {
+  Plot plot;
+  plot.at_once = 2;
+  plot.client = false;
+  return Tell(options, plot, chooser, resources, listener);
+}
+
+Outcome TellSlowReads(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                      StepListener* listener) {
+  Plot plot;
+  plot.client = false;
+  plot.read_time = std::chrono::seconds(3);
+  return Tell(options, plot, chooser, resources, listener);
+}
+
+Outcome TellStop(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                 StepListener* listener) {
+  Plot plot;
+  plot.chunks = 1;
+  plot.client = false;
+  plot.read_time = std::chrono::seconds(3);
+  plot.stop_at_once = true;
+  return Tell(options, plot, chooser, resources, listener);
+}
+
+Outcome TellTimer(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                  StepListener* listener) {
+  Plot plot;
+  plot.chunks = 0;
+  plot.client = false;
+  plot.signal_times = {std::chrono::milliseconds(400), std::chrono::milliseconds(800)};
+  plot.timers = 1;
+  return Tell(options, plot, chooser, resources, listener);
 }
 
 Outcome TellSlowRead(const StoryOptions& options, Chooser& chooser, Resources& resources,

@@ -3,11 +3,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 
 #include "fakes/explore/exhaustive.h"
 #include "fakes/explore/shrink.h"
+#include "fakes/scenarios/last_words.h"
 #include "fakes/scenarios/replay_file.h"
 #include "fakes/scenarios/scenario.h"
 
@@ -15,6 +17,9 @@ namespace pollux::sim {
 namespace {
 
 constexpr int kFound = 1, kUsage = 2, kGone = 3, kStopped = 130;
+// The oracle of what ends the program itself.
+constexpr const char* kAbort = "abort";
+constexpr const char* kAbortText = "the program gave up; why is said above, if it knew";
 constexpr uint64_t kShrinkExecutionsMax = 20'000;
 // The exhaustive strategy tells 32 actors apart: these are one each, beside those of the story.
 constexpr int kExhaustiveActorsMax = 16;
@@ -136,6 +141,7 @@ int ReportViolation(const Request& request, ReplayTarget& target, const Choices&
   } else {
     (void)Complain("cannot write " + target.path() + "; the same command finds it again");
   }
+  (void)std::fflush(stdout);  // it may be the program's last word
   return kFound;
 }
 
@@ -172,6 +178,12 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
   const auto start = std::chrono::steady_clock::now();
   double told = 0;
   uint64_t executions = 0, steps = 0, hash = 0;
+  const LastWords last_words([&] {
+    Outcome outcome;
+    outcome.violation = Violation{kAbort, kAbortText};
+    std::_Exit(ReportViolation(request, target, strategy.choices(), outcome, executions + 1,
+                               SecondsSince(start)));
+  });
   while (!stopped && (request.runs == 0 || executions < request.runs) && strategy.Begin()) {
     const Outcome outcome = request.story->tell(request.options, strategy, resources, nullptr);
     strategy.End();
@@ -236,6 +248,11 @@ class Printer final : public StepListener {
 int Replay(const std::string& path, bool quiet) {
   const auto file = ReadReplay(path);
   if (!file) return Complain(file.error());
+  const LastWords last_words([] {
+    std::printf("%s: %s\n", kAbort, kAbortText);
+    (void)std::fflush(stdout);
+    std::_Exit(kFound);
+  });
   Resources resources;
   Printer printer;
   ReplayStrategy replay(file->choices);
@@ -259,6 +276,7 @@ int Replay(const std::string& path, bool quiet) {
 int ShrinkFile(const std::string& from, const std::string& to) {
   const auto file = ReadReplay(from);
   if (!file) return Complain(file.error());
+  if (file->oracle == kAbort) return Complain(from + " ends the program: replay it, as it is");
   ReplayTarget target(to);
   if (!target.Open()) return Complain("cannot write " + to);
   StopOnCtrlC();

@@ -43,6 +43,16 @@ Outcome TellTwoChunks(const StoryOptions& options, Chooser& chooser, Resources& 
                       StepListener* listener);
 Outcome TellOneChunk(const StoryOptions& options, Chooser& chooser, Resources& resources,
                      StepListener* listener);
+Outcome TellTwoAtOnce(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                      StepListener* listener);
+Outcome TellSlowReads(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                      StepListener* listener);
+Outcome TellStop(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                 StepListener* listener);
+Outcome TellTimer(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                  StepListener* listener);
+Outcome TellRecycledSlot(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                         StepListener* listener);
 Outcome TellSlowRead(const StoryOptions& options, Chooser& chooser, Resources& resources,
                      StepListener* listener);
 Outcome TellForeignSignal(const StoryOptions& options, Chooser& chooser, Resources& resources,
@@ -50,6 +60,14 @@ Outcome TellForeignSignal(const StoryOptions& options, Chooser& chooser, Resourc
 Outcome TellDownload(const StoryOptions& options, Chooser& chooser, Resources& resources,
                      StepListener* listener);
 Outcome TellLateReader(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                       StepListener* listener);
+Outcome TellLeaver(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                   StepListener* listener);
+Outcome TellShrinkingFile(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                          StepListener* listener);
+Outcome TellSharedFile(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                       StepListener* listener);
+Outcome TellDeadReader(const StoryOptions& options, Chooser& chooser, Resources& resources,
                        StepListener* listener);
 Outcome TellTenDownloads(const StoryOptions& options, Chooser& chooser, Resources& resources,
                          StepListener* listener);

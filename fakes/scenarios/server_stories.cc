@@ -54,6 +54,7 @@ SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
   out.scheduler.steps_max = options.steps_max;
   out.scheduler.early_timeouts = options.early_timeouts;
   out.disk.faults = options.faults + plot.faults;
+  out.submit_refusals = options.faults;
   out.leader_first = options.leader_first;
   out.send_buffer = plot.socket_bytes;
   out.peer_buffer = plot.socket_bytes;
@@ -102,6 +103,7 @@ class ServerStory {
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Once>> events_;
   bool second_wave_ = false;  // it is on
+  Nanoseconds idle_{0};       // of the scheduler, at the last time-out
 };
 
 std::string PathOf(size_t file) { return "/file" + std::to_string(file); }
@@ -183,6 +185,9 @@ bool ServerStory::Expected(Wave wave) const {
 // Nothing could happen but this thread's time-out, and a client waits for bytes.
 void ServerStory::JudgeTimeout(const SimThread& thread) {
   if (!kernel_.disk().idle()) return;
+  // What io_submit refused is submitted again by the clock, a moment later.
+  const Nanoseconds slept = scheduler_.idle_time() - std::exchange(idle_, scheduler_.idle_time());
+  if (kernel_.submit_refusals_left() < options_.faults && slept < kDispatchBound) return;
   for (const auto& client : clients_) {
     if (!client->waiting()) continue;
     scheduler_.Report("timeout rescue", "a client waited until the time-out of " +
@@ -196,6 +201,12 @@ void ServerStory::JudgeEnd(int status) {
   if (status != 0) {
     scheduler_.Report("exit", "the server ended with status " + std::to_string(status) + ": " +
                                   kernel_.console());
+  }
+  // What a read meets is no reason to give up on AIO, and all these files can be read directly.
+  const bool aio = options_.backend == BackendKind::kLinuxAioSendfile ||
+                   options_.backend == BackendKind::kLinuxAioWrite;
+  if (aio && kernel_.files_sent() > 0) {
+    scheduler_.Report("fallback", "bytes were sent from the page cache, not from a buffer");
   }
   for (size_t i = 0; i < clients_.size(); ++i) {
     const Visitor& visitor = plot_.visitors[i];
@@ -215,6 +226,17 @@ Outcome Tell(const StoryOptions& options, Plot plot, Chooser& chooser, Resources
              StepListener* listener) {
   ServerStory story(options, std::move(plot), chooser, resources, listener);
   return story.Tell();
+}
+
+// Little memory: what is used again while somebody still aims at it, or refers to it, shows.
+Plot SmallPlot(std::vector<size_t> files, std::vector<Visitor> visitors) {
+  Plot plot;
+  plot.files = std::move(files);
+  plot.visitors = std::move(visitors);
+  plot.chunk_bytes = 8_KiB;
+  plot.budget_bytes = 24_KiB;
+  plot.socket_bytes = 8_KiB;
+  return plot;
 }
 
 }  // namespace
@@ -243,6 +265,32 @@ Outcome TellLateReader(const StoryOptions& options, Chooser& chooser, Resources&
   plot.chunk_bytes = 4_KiB;
   plot.budget_bytes = 8_KiB;
   return Tell(options, std::move(plot), chooser, resources, listener);
+}
+
+Outcome TellLeaver(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                   StepListener* listener) {
+  const Visitor leaves{.manner = Client::Manner::kResets, .bytes_taken = 1};
+  return Tell(options, SmallPlot({60'000, 60'000}, {leaves, {.file = 1}}), chooser, resources,
+              listener);
+}
+
+Outcome TellShrinkingFile(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                          StepListener* listener) {
+  Plot plot = SmallPlot({60'000}, {Visitor()});
+  plot.truncated = 1;
+  return Tell(options, std::move(plot), chooser, resources, listener);
+}
+
+Outcome TellSharedFile(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                       StepListener* listener) {
+  return Tell(options, SmallPlot({60'000}, {Visitor(), Visitor()}), chooser, resources, listener);
+}
+
+Outcome TellDeadReader(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                       StepListener* listener) {
+  const Visitor dead{.manner = Client::Manner::kFallsSilent, .bytes_taken = 1};
+  return Tell(options, SmallPlot({60'000, 60'000}, {dead, {.file = 1}}), chooser, resources,
+              listener);
 }
 
 Outcome TellTenDownloads(const StoryOptions& options, Chooser& chooser, Resources& resources,

@@ -12,16 +12,19 @@
 
 namespace pollux::sim {
 
-// Something that happens once, at any moment at which `may` says yes (always, if there is none).
+// Something that happens once, at any moment at which `may` says yes (always, if there is none),
+// but not before a time.
 class Once final : public Actor {
  public:
   Once(SimKernel& kernel, const char* label, Footprint footprint, std::function<void()> happen,
-       std::function<bool()> may = nullptr)
+       std::function<bool()> may = nullptr, TimePoint not_before = TimePoint::min())
       : kernel_(kernel),
         label_(label),
         footprint_(footprint),
         happen_(std::move(happen)),
-        may_(std::move(may)) {
+        may_(std::move(may)),
+        not_before_(not_before) {
+    if (not_before_ != TimePoint::min()) footprint_.Read(kClock);
     kernel_.scheduler().AddActor(*this);
   }
   ~Once() override { kernel_.scheduler().RemoveActor(*this); }
@@ -29,6 +32,7 @@ class Once final : public Actor {
   bool happened() const { return happened_; }
 
   bool Enabled() const override { return !happened_ && (may_ == nullptr || may_()); }
+  TimePoint not_before() const override { return not_before_; }
   Footprint footprint() const override { return footprint_; }
   const char* label() const override { return label_; }
   void Happen() override {
@@ -39,9 +43,10 @@ class Once final : public Actor {
  private:
   SimKernel& kernel_;
   const char* label_;
-  const Footprint footprint_;
+  Footprint footprint_;
   const std::function<void()> happen_;
   const std::function<bool()> may_;
+  const TimePoint not_before_;
   bool happened_ = false;
 };
 

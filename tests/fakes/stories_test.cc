@@ -125,7 +125,8 @@ TEST_P(StoriesTest, ServerServesEveryByteInEverySchedule) {
        {BackendKind::kWritev, BackendKind::kLinuxSendfile, BackendKind::kLinuxAioSendfile,
         BackendKind::kLinuxAioWrite, BackendKind::kThreadsSendfile, BackendKind::kAuto}) {
     options_.backend = backend;
-    for (const char* name : {"download", "late-reader", "ten-downloads"}) {
+    for (const char* name : {"download", "late-reader", "leaver", "shrinking-file", "shared-file",
+                             "dead-reader", "ten-downloads"}) {
       RandomStrategy strategy(1);
       for (int i = 0; i < 5 && strategy.Begin(); ++i) {
         const Outcome outcome = FindStory(name)->tell(options_, strategy, resources_, nullptr);
