@@ -1,0 +1,67 @@
+"""The mutants of fakes/mutants and the command that runs them: each patch still applies, and says
+what it breaks and who has to notice. That they are noticed is for ci/mutants itself."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import servers
+
+sys.path.insert(0, os.path.join(servers.REPOSITORY, "ci"))
+
+import planted  # noqa: E402
+
+COMMAND = os.path.join(servers.REPOSITORY, "ci", "mutants")
+FOLDER = os.path.join(servers.REPOSITORY, "fakes", "mutants")
+PATCHES = planted.read_patches(FOLDER)
+
+
+def run(*arguments):
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
+def test_patch_applies(patch):
+    planted.apply(patch, servers.REPOSITORY, check_only=True)
+
+
+def test_there_are_enough_of_the_core_and_of_the_checker():
+    of_core = [patch for patch in PATCHES if patch.files[0].startswith("core/")]
+    assert len(of_core) >= 25
+    assert len(PATCHES) - len(of_core) >= 8
+
+
+def test_list_tells_what_each_breaks():
+    result = run("--list")
+    assert result.returncode == 0, result
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [patch.name for patch in PATCHES]
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["no-such-mutant"], ["no mutant 'no-such-mutant'", "no-punch"]),
+    (["--all", "no-punch"], ["--all or names"]),
+    (["--jobs", "0"], ["--jobs"]),
+    (["--nonsense"], ["--nonsense"]),
+])
+def test_bad_usage(arguments, words):
+    result = run(*arguments)
+    assert result.returncode == 2, result
+    for word in words:
+        assert word in result.stderr
+
+
+def test_patch_that_does_not_apply_is_named(tmp_path):
+    patch = planted.Patch("stale", {}, PATCHES[0].diff.replace("\n-", "\n-no such line "))
+    with pytest.raises(planted.PatchError, match="stale does not apply"):
+        planted.apply(patch, servers.REPOSITORY, check_only=True)
+
+
+def test_file_that_is_no_patch_is_named(tmp_path):
+    (tmp_path / "bad.patch").write_text("Breaks: nothing\n")
+    with pytest.raises(planted.PatchError, match="bad.patch: no diff"):
+        planted.read_patches(tmp_path)
