@@ -87,6 +87,7 @@ Status SimKernel::close(int fd) {
   if (closed->connection != nullptr && closed.use_count() == 1) {
     closed->connection->Close(closed->connection->linger_zero());
   }
+  std::erase(listeners_, closed.get());
   return {};
 }
 

@@ -229,7 +229,7 @@ class SimKernel final : public Kernel {
   ino_t next_inode_ = 2;
   std::vector<Region> regions_;
   std::vector<std::unique_ptr<AioContext>> contexts_;  // by io_context_t - 1; null: destroyed
-  std::vector<std::weak_ptr<Description>> listeners_;
+  std::vector<Description*> listeners_;                // open
   uint16_t next_port_ = 40000;
   int submit_refusals_left_;
   uint64_t files_sent_ = 0;

@@ -26,9 +26,8 @@ constexpr int kSocketFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 // --- The world's side
 
 std::shared_ptr<Connection> SimKernel::ConnectTo(const sockaddr_storage& address) {
-  for (const auto& known : listeners_) {
-    const DescriptionPtr listener = known.lock();
-    if (listener == nullptr || PortOf(listener->address) != PortOf(address)) continue;
+  for (Description* listener : listeners_) {
+    if (PortOf(listener->address) != PortOf(address)) continue;
     if (listener->backlog.size() >= listener->backlog_max) return nullptr;
     const size_t buffer =
         listener->send_capacity != 0 ? listener->send_capacity : options_.send_buffer;
@@ -41,16 +40,12 @@ std::shared_ptr<Connection> SimKernel::ConnectTo(const sockaddr_storage& address
 }
 
 std::shared_ptr<Connection> SimKernel::ConnectToListener() {
-  for (const auto& known : listeners_) {
-    if (const DescriptionPtr listener = known.lock()) return ConnectTo(listener->address);
-  }
-  return nullptr;
+  return listeners_.empty() ? nullptr : ConnectTo(listeners_.front()->address);
 }
 
 bool SimKernel::listening() const {
-  return std::any_of(listeners_.begin(), listeners_.end(), [](const auto& known) {
-    const auto listener = known.lock();
-    return listener != nullptr && listener->backlog.size() < listener->backlog_max;
+  return std::any_of(listeners_.begin(), listeners_.end(), [](const Description* listener) {
+    return listener->backlog.size() < listener->backlog_max;
   });
 }
 
@@ -80,11 +75,8 @@ Status SimKernel::bind(int fd, const sockaddr* addr, socklen_t len) {
   if (PortOf(wanted) == 0) {
     reinterpret_cast<sockaddr_in*>(&wanted)->sin_port = htons(next_port_++);
   }
-  for (const auto& known : listeners_) {
-    const DescriptionPtr other = known.lock();
-    if (other != nullptr && PortOf(other->address) == PortOf(wanted)) {
-      return Err(EADDRINUSE, "bind");
-    }
+  for (const Description* other : listeners_) {
+    if (PortOf(other->address) == PortOf(wanted)) return Err(EADDRINUSE, "bind");
   }
   found->address = wanted;
   found->address_length = len;
@@ -101,7 +93,7 @@ Status SimKernel::listen(int fd, int backlog) {
   }
   found->kind = Description::Kind::kListener;
   found->backlog_max = static_cast<size_t>(std::max(backlog, 0)) + 1;
-  listeners_.push_back(table_[fd]);
+  listeners_.push_back(found);
   return {};
 }
 

@@ -91,8 +91,6 @@ class ServerStory {
   void PlanEvents();
   int Serve();
   void BeginSecondWave();
-  // Whether clients are there, or to come.
-  bool Expected(Wave wave) const;
   void JudgeTimeout(const SimThread& thread);
   void JudgeEnd(int status);
 
@@ -102,6 +100,8 @@ class ServerStory {
   Scheduler& scheduler_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Once>> events_;
+  int first_wave_expected_ = 0;  // clients that are there, or to come
+  int second_wave_expected_ = 0;
   bool second_wave_ = false;  // it is on
   Nanoseconds idle_{0};       // of the scheduler, at the last time-out
 };
@@ -120,6 +120,9 @@ void ServerStory::Invite() {
     order.manner = visitor.manner;
     order.bytes_taken = visitor.bytes_taken;
     if (visitor.wave == Wave::kSecond) order.may_connect = [this] { return second_wave_; };
+    int& expected = visitor.wave == Wave::kFirst ? first_wave_expected_ : second_wave_expected_;
+    ++expected;
+    order.on_finished = [&expected] { --expected; };
     clients_.push_back(std::make_unique<Client>(kernel_, std::move(order)));
   }
 }
@@ -142,15 +145,15 @@ void ServerStory::PlanEvents() {
         "a file is cut off", Footprint::Everything(),
         [this, i] { kernel_.Truncate("/srv" + PathOf(i), plot_.files[i] / 2); }, serves);
   }
-  if (Expected(Wave::kSecond)) {
+  if (second_wave_expected_ > 0) {
     happens(
         "all goes well again", Footprint::Everything(), [this] { BeginSecondWave(); },
-        [this] { return !Expected(Wave::kFirst); });
+        [this] { return first_wave_expected_ == 0; });
   }
   happens(
       "SIGTERM comes", Footprint::Everything(),
       [this] { kernel_.signals().SendToProcess(SIGTERM); },
-      [this] { return !Expected(Wave::kFirst) && !Expected(Wave::kSecond); });
+      [this] { return first_wave_expected_ + second_wave_expected_ == 0; });
 }
 
 void ServerStory::BeginSecondWave() {
@@ -173,13 +176,6 @@ int ServerStory::Serve() {
   config.backend.buffer_budget_bytes = plot_.budget_bytes;
   config.backend.aio_depth = 8;
   return ServerMain(kernel_, std::move(config));
-}
-
-bool ServerStory::Expected(Wave wave) const {
-  for (size_t i = 0; i < clients_.size(); ++i) {
-    if (plot_.visitors[i].wave == wave && !clients_[i]->finished()) return true;
-  }
-  return false;
 }
 
 // Nothing could happen but this thread's time-out, and a client waits for bytes.

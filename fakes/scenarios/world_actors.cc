@@ -93,6 +93,7 @@ void Client::Take() {
 void Client::Finish() {
   phase_ = Phase::kFinished;
   kernel_.scheduler().RemoveActor(*this);
+  if (order_.on_finished != nullptr) order_.on_finished();
 }
 
 void Client::Compare(std::string_view bytes) {

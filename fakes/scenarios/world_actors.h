@@ -66,6 +66,7 @@ class Client final : public Actor {
     Manner manner = Manner::kReadsAll;
     size_t bytes_taken = 0;             // by one that does not take all, its answer's head included
     std::function<bool()> may_connect;  // null: at once
+    std::function<void()> on_finished;  // called once
   };
   Client(SimKernel& kernel, Order order);
   ~Client() override;

@@ -2,6 +2,7 @@
 // that it is for, and the corrected ones are clean.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <span>
 #include <string>
 
@@ -172,6 +173,47 @@ TEST_P(StoriesTest, ReadsThatAreRefusedBecauseTheyWouldBlockAreMadeAllTheSame) {
   EXPECT_FALSE(outcome.violation) << outcome.violation->text;
   EXPECT_EQ(chooser.refusals(), 5);
   EXPECT_GT(outcome.state, 60'000u);  // bytes the client got, its head with them
+}
+
+// Notes what happens, and which faults a strategy chooses.
+class Witness final : public Chooser, public StepListener {
+ public:
+  explicit Witness(Strategy& strategy) : strategy_(strategy) {}
+  size_t PickStep(std::span<const Option> options, std::span<const Option> blocked) override {
+    return strategy_.PickStep(options, blocked);
+  }
+  size_t PickValue(const char* label, size_t count) override {
+    const size_t answer = strategy_.PickValue(label, count);
+    if (answer > 0) ++seen_[label];
+    return answer;
+  }
+  void OnStep(TimePoint, const std::string&, const char* what) override { ++seen_[what]; }
+  int seen(const std::string& what) { return seen_[what]; }
+
+ private:
+  Strategy& strategy_;
+  std::map<std::string, int> seen_;
+};
+
+// A hundred clients and eight; whoever is not dead or cut off has got every byte, or it is a
+// violation.
+TEST_P(StoriesTest, CrowdIsServedThroughFaultsAndAfterThem) {
+  RandomStrategy random(1);
+  PctStrategy pct(1, 3);
+  int faults = 0;
+  for (Strategy* strategy : {static_cast<Strategy*>(&random), static_cast<Strategy*>(&pct)}) {
+    for (int i = 0; i < 3 && strategy->Begin(); ++i) {
+      Witness witness(*strategy);
+      const Outcome outcome = TellCrowd(options_, witness, resources_, &witness);
+      strategy->End();
+      ASSERT_FALSE(outcome.violation) << outcome.violation->text;
+      EXPECT_EQ(witness.seen("client connects"), 108);
+      EXPECT_EQ(witness.seen("all goes well again"), 1);
+      EXPECT_LE(witness.seen("read: whole, EIO, short"), 5);
+      faults += witness.seen("read: whole, EIO, short");
+    }
+  }
+  EXPECT_GT(faults, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Corrected, StoriesTest,

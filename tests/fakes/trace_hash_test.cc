@@ -1,5 +1,5 @@
-// The same seed is the same execution: again in the same process, with memory and fibers that others
-// have used, and in every build. (integration/test_sim.py compares the builds that there are.)
+// The same seed is the same execution: again in the same process, with memory and fibers that
+// others have used, and in every build (integration/test_sim_search.py compares those there are).
 #include <gtest/gtest.h>
 
 #include <string>
