@@ -18,6 +18,7 @@ import coordinations  # noqa: E402
 import files as bench_files  # noqa: E402
 import load  # noqa: E402
 import report  # noqa: E402
+import schedules  # noqa: E402
 import stall  # noqa: E402
 from verdict import EITHER, MUST_FAIL, MUST_HOLD, Cell, Grid, duration, share  # noqa: E402
 
@@ -66,6 +67,24 @@ def test_a_coordination_is_judged_by_what_was_brought_about(judge, broken, unsho
     # An order of events that never came about satisfies nobody.
     assert not judge(_measured(**unshown), MUST_HOLD).ok
     assert not judge(_measured(**unshown), MUST_FAIL).ok
+
+
+def test_a_search_is_judged_by_what_it_found_and_by_whether_it_saw_all():
+    found = ("timeout rescue: a completion waited\nfound by execution 3, after 0.001 s; 5 choices\n"
+             "replay with: pollux-sim replay out/x.replay\n")
+    cell = schedules.judge(["explore", "x"], 1, found, "", MUST_FAIL)
+    assert cell.ok and str(cell) == "FAILS by order 3: timeout rescue"
+    assert cell.details["replay"].endswith("replay out/x.replay")
+    assert not schedules.judge(["explore", "x"], 1, found, "", MUST_HOLD).ok
+    clean = "x: 211 executions, 12132 steps, 12999 executions a second: nothing found\n"
+    for end, words in (("exhausted (31 of them redundant)\n", "211 orders, all of them"),
+                       ("stopped by a limit: not all were seen\n", "211 orders, not all")):
+        cell = schedules.judge(["explore", "x"], 0, clean + end, "", MUST_HOLD)
+        assert cell.ok and words in str(cell)
+        assert not schedules.judge(["explore", "x"], 0, clean + end, "", MUST_FAIL).ok
+    for status, out in ((0, ""), (1, ""), (2, ""), (-6, clean)):
+        with pytest.raises(schedules.ProgramError):
+            schedules.judge(["explore", "x"], status, out, "why", MUST_HOLD)
 
 
 def test_figures_are_readable():

@@ -1,7 +1,8 @@
 """ci/validate: the trick of 2006 judged on this machine's kernel, with real files.
 
 A verdict table (a row per property; columns by coordination, backend and --retire; each cell was
-measured here and carries its figure), then throughput and CPU by backend with cold 700 MB files.
+measured here and carries its figure), what the simulated kernel found in how many orders of events,
+then throughput and CPU by backend with cold 700 MB files.
 The specimens, `published` and `--retire reuse`, must be seen to fail; all else must hold.
 """
 
@@ -22,6 +23,7 @@ import files  # noqa: E402
 import leaks  # noqa: E402
 import load  # noqa: E402
 import report  # noqa: E402
+import schedules  # noqa: E402
 import sending  # noqa: E402
 import servers  # noqa: E402
 import turns  # noqa: E402
@@ -54,7 +56,7 @@ def parse(arguments):
 
 
 def check_programs():
-    for name in ("pollux", "pollux-faulty", "pollux-validate"):
+    for name in ("pollux", "pollux-faulty", "pollux-sim", "pollux-validate"):
         path = os.path.join(servers.build_folder(), name)
         if not os.access(path, os.X_OK):
             raise files.UsageError(f"{path} is not built (ci/build release)")
@@ -100,12 +102,13 @@ def throughput(folder, big, effort, progress):
 
 def measure(effort, progress):
     check_programs()
+    simulated = schedules.measure(progress)
     with files.Folder("validate") as folder:
         big = folder.add_big(effort.big_files, progress)
         by_coordination, delays = coordinations.measure(big[0].path, effort, progress)
         by_backend, by_retire = judge_sending(folder, big, progress)
         rows = throughput(folder, big, effort, progress)
-    return [by_coordination, by_backend, by_retire], delays, rows
+    return [by_coordination, simulated, by_backend, by_retire], delays, rows
 
 
 def main():
@@ -133,7 +136,7 @@ def main():
         return 130
     print(report.facts_line(facts))
     for part in [*(grid.text() for grid in grids), coordinations.delay_text(delays),
-                 cold.text({"results": rows})]:
+                 cold.text({"results": rows}), schedules.replays(grids[1])]:
         print(f"\n{part}")
     print("\n`published` and `reuse` are specimens of 2006 and must fail.")
     for line in wrong:

@@ -1,0 +1,88 @@
+"""What the simulated kernel says of the coordinations: the core, unmodified, in every order of events
+of small stories, and in some thousands of orders of large ones. By number of executions, not by
+time: the same on every machine."""
+
+import os
+import re
+import shlex
+import subprocess
+
+import servers
+from verdict import MUST_FAIL, MUST_HOLD, Cell, Grid
+
+COORDINATIONS = ("published", "masked", "eventfd")
+_TIMEOUT_S = 240
+_SUMMARY = re.compile(r"^[a-z-]+: (\d+) executions, (\d+) steps", re.M)
+_FOUND = re.compile(r"^found by execution (\d+),", re.M)
+_REPLAY = re.compile(r"^replay with: (.*)$", re.M)
+
+# In each of these the defects of `published` show.
+ROWS = (
+    ("one read, every order", ["explore", "one-chunk"]),
+    ("a client's byte during a read, every order", ["explore", "slow-read"]),
+    ("a foreign signal during a read, every order", ["explore", "foreign-signal"]),
+    ("two reads at once, every order", ["explore", "two-at-once"]),
+    ("the server, a late reader, 500 orders", ["run", "late-reader", "--runs", "500"]),
+    ("the server, ten clients, 200 orders", ["run", "ten-downloads", "--runs", "200"]),
+    ("the server, failed reads, 500 orders", ["run", "leaver", "--runs", "500", "--faults", "3"]),
+)
+
+
+class ProgramError(AssertionError):
+    """pollux-sim could not search, or died."""
+
+
+def folder():
+    """Where the finds are saved."""
+    return os.path.join(servers.REPOSITORY, "out", "schedules")
+
+
+def judge(command, status, out, err, expected):
+    """The cell that pollux-sim's answer makes."""
+    details = {"command": shlex.join(["pollux-sim", *command])}
+    found, summary = _FOUND.search(out), _SUMMARY.search(out)
+    if status == 1 and found:
+        replay = _REPLAY.search(out)
+        details |= {"oracle": out.partition(":")[0], "executions": int(found.group(1)),
+                    "replay": replay.group(1) if replay else ""}
+        return Cell(False, f"by order {details['executions']}: {details['oracle']}", expected,
+                    details)
+    if status != 0 or not summary:
+        raise ProgramError(f"{details['command']}: exit status {status}: {err.strip()}")
+    exhausted = "\nexhausted (" in out
+    details |= {"executions": int(summary.group(1)), "exhausted": exhausted}
+    how = "all of them" if exhausted else "not all"
+    return Cell(True, f"{details['executions']} orders, {how}", expected, details)
+
+
+def _search(arguments, coordination, expected):
+    os.makedirs(folder(), exist_ok=True)
+    kept = os.path.join(folder(), f"{arguments[1]}-{coordination}.replay")
+    command = [*arguments, "--coordination", coordination]
+    done = subprocess.run([os.path.join(servers.build_folder(), "pollux-sim"), *command, "--save",
+                           kept], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
+                          stdin=subprocess.DEVNULL)
+    return judge(command, done.returncode, done.stdout, done.stderr, expected)
+
+
+def measure(progress):
+    grid = Grid("coordination, simulated", COORDINATIONS)
+    for coordination in COORDINATIONS:
+        progress(f"the simulated kernel, {coordination}")
+        expected = MUST_FAIL if coordination == "published" else MUST_HOLD
+        for name, arguments in ROWS:
+            grid.put(name, coordination, _search, arguments, coordination, expected)
+    return grid
+
+
+def replays(grid):
+    """Each find with the command that replays it, one a line."""
+    lines = []
+    for row, cells in grid.rows.items():
+        for coordination, cell in cells.items():
+            if cell.details.get("replay"):
+                program = os.path.relpath(os.path.join(servers.build_folder(), "pollux-sim"))
+                file = os.path.relpath(cell.details["replay"].split()[-1])
+                lines.append(f"{coordination}, {row}: {cell.details['oracle']}: "
+                             f"{program} replay {file}")
+    return "\n".join(lines)
