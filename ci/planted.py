@@ -11,7 +11,6 @@ lies so that the compiler is called as in a fresh clone: ccache knows most of it
 
 import dataclasses
 import os
-import shutil
 import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -74,11 +73,15 @@ def apply(patch, tree, check_only=False):
 
 
 def sources():
-    """Tracked files and new ones, from the root."""
+    """Tracked files and new ones as they are now: {path from the root: (bytes, mode)}."""
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
                             cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return sorted(path for path in set(listed.split("\0"))
-                  if path and os.path.isfile(os.path.join(ROOT, path)))
+    found = {}
+    for path in sorted(set(listed.split("\0"))):
+        full = os.path.join(ROOT, path)
+        if path and os.path.isfile(full):
+            found[path] = (_read(full), os.stat(full).st_mode & 0o777)
+    return found
 
 
 def _read(path):
@@ -104,23 +107,23 @@ class Slot:
         self._environment = {**os.environ, "CCACHE_BASEDIR": self.tree, "CCACHE_NOHASHDIR": "1"}
 
     def reset(self, files=None):
-        """The clean tree: only files that differ are written, so that little is built again."""
+        """The clean tree (of sources()): only what differs is written, so that little is built."""
         files = sources() if files is None else files
-        wanted = set(files)
         for folder, folders, names in os.walk(self.tree):
             at_root = folder == self.tree
             folders[:] = [name for name in folders if not (at_root and name == "build")]
             for name in names:
                 path = os.path.join(folder, name)
-                if os.path.relpath(path, self.tree) not in wanted:
+                if os.path.relpath(path, self.tree) not in files:
                     os.remove(path)
-        for file in files:
-            source, copy = os.path.join(ROOT, file), os.path.join(self.tree, file)
-            if os.path.exists(copy) and _read(copy) == _read(source):
+        for file, (data, mode) in files.items():
+            copy = os.path.join(self.tree, file)
+            if os.path.exists(copy) and _read(copy) == data:
                 continue
             os.makedirs(os.path.dirname(copy), exist_ok=True)
-            shutil.copyfile(source, copy)
-            shutil.copymode(source, copy)
+            with open(copy, "wb") as out:
+                out.write(data)
+            os.chmod(copy, mode)
 
     def plant(self, patch, files=None):
         """The clean tree with the defect in it."""
