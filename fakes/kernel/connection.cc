@@ -54,7 +54,7 @@ long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
     segment.frame = file.FrameOf(offset / kPageBytes);
     ++segment.frame->sockets;
     ++frames_held_;
-    segment.hash = HashOf(segment.frame->data() + segment.offset, segment.length);
+    segment.copied.assign(segment.frame->data() + segment.offset, segment.length);
     segment.queued_at_step = scheduler_.steps();
     offset += segment.length;
     left -= segment.length;
@@ -142,18 +142,17 @@ std::string Connection::PeerTake(size_t count) {
 }
 
 void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
+  const std::string& bytes = segment.content != nullptr ? *segment.content : segment.copied;
   if (segment.frame == nullptr) {
-    const std::string& bytes = segment.content != nullptr ? *segment.content : segment.copied;
     out->append(bytes, segment.offset, count);
   } else {
-    const char* bytes = segment.frame->data() + segment.offset;
-    if (HashOf(bytes, segment.length) != segment.hash) {
+    const std::string_view now(segment.frame->data() + segment.offset, count);
+    if (now != std::string_view(bytes).substr(bytes.size() - segment.length, count)) {
       scheduler_.Report("page references", "bytes that were sent at step " +
                                                std::to_string(segment.queued_at_step) +
                                                " were changed before the peer took them");
     }
-    out->append(bytes, count);
-    segment.hash = HashOf(bytes + count, segment.length - count);
+    out->append(now);
   }
   segment.offset += count;
   segment.length -= count;

@@ -2,8 +2,8 @@
 //
 // What is sent stands in a queue until the peer takes it: copied bytes (send, writev), references
 // to frames of memory files or to the page cache (sendfile). References are read when the peer
-// takes the bytes, so whatever happened to the page meanwhile is what the peer gets. Each is hashed
-// when it is queued and compared when it is taken: a difference is reported.
+// takes the bytes, so whatever happened to the page meanwhile is what the peer gets. It is compared
+// with what was there when it was queued: a difference is reported.
 //
 // Not modelled: packets, loss, acknowledgement. Of a full queue the part that fits the peer's
 // receive buffer counts as acknowledged, as on loopback.
@@ -66,11 +66,10 @@ class Connection {
  private:
   struct Segment {
     size_t length = 0;
-    std::string copied;      // or
-    Frame* frame = nullptr;  // or
-    std::shared_ptr<const std::string> content;
-    size_t offset = 0;  // of its first byte in whichever it is
-    uint64_t hash = 0;  // of frame bytes
+    Frame* frame = nullptr;                      // where it is, or
+    std::shared_ptr<const std::string> content;  // or, if neither, `copied`
+    std::string copied;                          // of a frame: what it held when it was queued
+    size_t offset = 0;                           // of its first byte in whichever it is
     uint64_t queued_at_step = 0;
   };
 

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <array>
 
 #include "core/base/check.h"
 #include "core/base/units.h"
@@ -123,27 +122,6 @@ size_t MemoryFile::PagesInUse() const {
     }
   }
   return count;
-}
-
-// Four words at a time, which do not wait for each other.
-uint64_t HashOf(const char* data, size_t length) {
-  constexpr uint64_t kPrime = 0x9e3779b97f4a7c15u;
-  constexpr size_t kLanes = 4;
-  std::array<uint64_t, kLanes> lanes = {length, 1, 2, 3};
-  const auto mix = [](uint64_t lane, uint64_t word) {
-    lane = (lane ^ word) * kPrime;
-    return lane ^ (lane >> 29);
-  };
-  size_t at = 0;
-  for (; at + 8 * kLanes <= length; at += 8 * kLanes) {
-    std::array<uint64_t, kLanes> words;
-    std::memcpy(words.data(), data + at, sizeof words);
-    for (size_t i = 0; i < kLanes; ++i) lanes[i] = mix(lanes[i], words[i]);
-  }
-  uint64_t hash = 0;
-  for (const uint64_t lane : lanes) hash = mix(hash, lane);
-  for (; at < length; ++at) hash = mix(hash, static_cast<unsigned char>(data[at]));
-  return hash;
 }
 
 }  // namespace pollux::sim

@@ -95,7 +95,4 @@ class MemoryFile {
   std::vector<Frame*> known_;  // by page
 };
 
-// For contents that must not change unnoticed.
-uint64_t HashOf(const char* data, size_t length);
-
 }  // namespace pollux::sim
