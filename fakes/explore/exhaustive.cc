@@ -105,8 +105,8 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
   if (reduction_ == Reduction::kDpor) {
     // What is blocked as well: it may be so because of the order of things. And before giving up on
     // a state in which all sleep: what is known from elsewhere is what comes after it.
-    for (const Option& option : options) FindRaces(at, option, before);
-    for (const Option& option : blocked) FindRaces(at, option, before);
+    for (const Option& option : options) FindRaces(at, option);
+    for (const Option& option : blocked) FindRaces(at, option);
     if (has_before) WantWhatEnded(nodes_[before_index], node.options);
   }
   const uint64_t awake = AllOf(options.size()) & ~node.asleep;
@@ -127,7 +127,7 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
 
 void ExhaustiveStrategy::OnStuck(std::span<const Option> blocked) {
   if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
-  for (const Option& option : blocked) FindRaces(at_, option, StepBefore(at_));
+  for (const Option& option : blocked) FindRaces(at_, option);
   const Node* last = StepBefore(at_);
   if (last != nullptr) WantWhatEnded(nodes_[static_cast<size_t>(last - nodes_.data())], blocked);
 }
@@ -167,39 +167,88 @@ uint8_t ExhaustiveStrategy::ActorIndex(uint32_t actor) {
 
 // The steps on the path that `option`, if it were next, would depend on without being ordered after
 // them already: from where they were taken, it has to be tried as well.
-void ExhaustiveStrategy::FindRaces(size_t at, const Option& option, const Node* before) {
+void ExhaustiveStrategy::FindRaces(size_t at, const Option& option) {
   const uint8_t actor = ActorIndex(option.actor);
   Clock clock = clocks_[actor];
-  // What could happen at the last step as well was compared with everything before that.
-  const bool known = before != nullptr &&
-                     std::any_of(before->options.begin(), before->options.end(),
-                                 [&](const Option& other) {
-                                   return other.actor == option.actor &&
-                                          other.footprint.reads == option.footprint.reads &&
-                                          other.footprint.writes == option.footprint.writes;
-                                 }) &&
-                     before->options[before->chosen].actor != option.actor;
   for (size_t j = at; j-- > 0;) {
-    Node& earlier = nodes_[j];
+    const Node& earlier = nodes_[j];
     if (!earlier.is_step) continue;
     const Option& taken = earlier.options[earlier.chosen];
     if (earlier.actor != actor && clock[earlier.actor] < earlier.clock[earlier.actor] &&
-        option.footprint.DependsOn(taken.footprint)) {
-      AddRace(earlier, option);
+        taken.footprint.CouldChangePlacesWith(option.footprint) &&
+        !OnlyWaitsFor(j, at, option, actor)) {
+      AddRace(j, at, option, actor);
       for (size_t i = 0; i < kActorsMax; ++i) clock[i] = std::max(clock[i], earlier.clock[i]);
     }
-    if (known) break;  // only the newest step was left to compare with
   }
 }
 
-void ExhaustiveStrategy::AddRace(Node& node, const Option& option) {
-  for (size_t i = 0; i < node.count; ++i) {
-    if (node.options[i].actor == option.actor) {
-      node.wanted |= Bit(i);
-      return;
-    }
+// Whether `option` was blocked already where step `at` was taken, and nothing since then that does
+// not itself come after that step could have made it possible: then it cannot come before it.
+bool ExhaustiveStrategy::OnlyWaitsFor(size_t at, size_t end, const Option& option,
+                                      uint8_t actor) const {
+  const Node& node = nodes_[at];
+  const auto blocked = node.options.begin() + static_cast<ptrdiff_t>(node.count);
+  if (std::none_of(blocked, node.options.end(),
+                   [&](const Option& other) { return other.actor == option.actor; })) {
+    return false;
   }
-  node.wanted |= AllOf(node.count);  // it could not happen there: whatever leads to it
+  for (size_t k = at + 1; k < end; ++k) {
+    const Node& later = nodes_[k];
+    if (!later.is_step) continue;
+    if (later.actor == actor) return false;  // what was blocked there was another step
+    const bool after = later.clock[node.actor] >= node.clock[node.actor];
+    if (!after && option.footprint.DependsOn(later.options[later.chosen].footprint)) return false;
+  }
+  return true;
+}
+
+// Of what could come in place of step `at` if `option` came before it: who of the actors that move
+// first then could have moved right there. Bit n is possibility n.
+uint64_t ExhaustiveStrategy::Initials(size_t at, size_t end, const Option& option,
+                                      uint8_t actor) const {
+  const Node& node = nodes_[at];
+  Clock first;  // of each actor: its first step among those that do not come after step `at`
+  first.fill(std::numeric_limits<uint16_t>::max());
+  const auto comes_after_any = [&](const Clock& clock, uint8_t but) {
+    for (size_t i = 0; i < actors_.size(); ++i) {
+      if (i != but && clock[i] >= first[i]) return true;
+    }
+    return false;
+  };
+  uint64_t initials = 0;
+  const auto add = [&](uint32_t id) {
+    for (size_t i = 0; i < node.count; ++i) {
+      if (node.options[i].actor == id) initials |= Bit(i);
+    }
+  };
+  bool depends = false;  // `option`, on one of them
+  for (size_t k = at + 1; k < end; ++k) {
+    const Node& step = nodes_[k];
+    if (!step.is_step || step.clock[node.actor] >= node.clock[node.actor]) continue;
+    const Option& taken = step.options[step.chosen];
+    depends |= option.footprint.DependsOn(taken.footprint);
+    if (first[step.actor] != std::numeric_limits<uint16_t>::max()) continue;
+    if (!comes_after_any(step.clock, step.actor)) add(taken.actor);
+    first[step.actor] = step.clock[step.actor];
+  }
+  if (!depends && !comes_after_any(clocks_[actor], kActorsMax)) add(option.actor);
+  return initials;
+}
+
+// The step at `at` and `option` race: the other order has to be explored. It is if one of those who
+// could begin it is explored there, or was elsewhere (source sets: Abdulla et al., POPL 2014).
+void ExhaustiveStrategy::AddRace(size_t at, size_t end, const Option& option, uint8_t actor) {
+  Node& node = nodes_[at];
+  const uint64_t initials = Initials(at, end, option, actor);
+  if ((initials & (node.wanted | node.asleep)) != 0) return;
+  for (size_t i = 0; i < node.count; ++i) {
+    if (node.options[i].actor != option.actor || (initials & Bit(i)) == 0) continue;
+    node.wanted |= Bit(i);
+    return;
+  }
+  // Whoever it is that leads to it.
+  node.wanted |= initials != 0 ? initials & (~initials + 1) : AllOf(node.count);
 }
 
 // Gives the step at `at` its place in the order of dependence.

@@ -64,9 +64,11 @@ class ExhaustiveStrategy final : public Strategy {
 
   Node& Push();
   void Inherit(Node& node, const Node* before);
-  void FindRaces(size_t at, const Option& option, const Node* before);
+  void FindRaces(size_t at, const Option& option);
   static void WantWhatEnded(Node& node, std::span<const Option> now);
-  static void AddRace(Node& node, const Option& option);
+  bool OnlyWaitsFor(size_t at, size_t end, const Option& option, uint8_t actor) const;
+  uint64_t Initials(size_t at, size_t end, const Option& option, uint8_t actor) const;
+  void AddRace(size_t at, size_t end, const Option& option, uint8_t actor);
   void Advance(size_t at);
   uint8_t ActorIndex(uint32_t actor);
   const Node* StepBefore(size_t at) const;

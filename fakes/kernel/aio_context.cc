@@ -26,12 +26,12 @@ ReadUnderWay::ReadUnderWay(Disk& to_disk, AioContext& of_context, iocb* from)
       no_wait((from->aio_rw_flags & RWF_NOWAIT) != 0) {}
 
 Footprint ReadUnderWay::footprint() const {
-  Footprint touched;
+  Footprint touched = disk.FaultFootprint();
   touched.Write(context.object());
   if (due != TimePoint::min()) touched.Read(kClock);
   if (eventfd != nullptr) touched.Write(eventfd->object);
   if (pinned.file != nullptr) touched.Write(kSharedMemory);
-  if (file->inode != nullptr) touched.Read(file->object);
+  if (file->inode != nullptr) touched.Read(file->inode->object);
   return touched;
 }
 
@@ -39,6 +39,7 @@ void ReadUnderWay::Happen() { disk.Complete(*this); }
 
 void Disk::Start(std::unique_ptr<ReadUnderWay> read) {
   if (options_.read_time > Nanoseconds::zero()) read->due = scheduler_.now() + options_.read_time;
+  scheduler_.access().Write(read->context.object(), "an AIO context");
   for (Frame* frame : read->pinned.frames) ++frame->reads;
   ++under_way_;
   scheduler_.AddActor(*read);
@@ -51,9 +52,13 @@ void Disk::Complete(ReadUnderWay& read) {
   event.obj = read.request;
   event.res = static_cast<unsigned long>(Transfer(read));
   AioContext& context = read.context;
+  scheduler_.access().Write(context.object(), "an AIO context");
   context.ring.push_back(event);
   // The event is in the ring before the eventfd is signalled (fs/aio.c, aio_complete).
-  if (read.eventfd != nullptr) ++read.eventfd->counter;
+  if (read.eventfd != nullptr) {
+    scheduler_.access().Write(read.eventfd->object, "an eventfd");
+    ++read.eventfd->counter;
+  }
   ++completed_;
   --under_way_;
   for (Frame* frame : read.pinned.frames) {
@@ -69,11 +74,13 @@ long Disk::Transfer(ReadUnderWay& read) {
   const bool direct = (read.file->flags & O_DIRECT) != 0;
   const auto address = reinterpret_cast<uintptr_t>(read.buffer);
   if (direct && (read.offset | read.count | address) % kBlockBytes != 0) return -EINVAL;
+  scheduler_.access().Read(read.file->inode->object, "a file");
   const std::string& content = *read.file->inode->content;
   size_t there = read.offset < content.size() ? content.size() - read.offset : 0;
   there = std::min(there, read.count);
   if (there > 0 && read.buffer_bad) return -EFAULT;
   // What would have to wait for somebody else (preadv2(2)): an answer, and no fault of the disk.
+  if (options_.faults > 0) scheduler_.access().Write(object_, "the disk's faults");
   if (read.no_wait && refusals_left_ > 0 &&
       scheduler_.PickValue("RWF_NOWAIT: taken, refused with EAGAIN", 2) == 1) {
     --refusals_left_;
@@ -99,6 +106,7 @@ void Disk::Store(ReadUnderWay& read, const char* bytes, size_t count) {
   }
   // Into the frames that were pinned, whatever page they belong to by now: a hole that was punched
   // meanwhile has another frame, and keeps its zeroes.
+  frames_.Writes();
   size_t at = read.pinned.offset;
   for (Frame* frame : read.pinned.frames) {
     const size_t part = std::min(count, kPageBytes - at);

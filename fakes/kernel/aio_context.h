@@ -79,6 +79,7 @@ class Disk {
       : scheduler_(scheduler),
         frames_(frames),
         options_(options),
+        object_(scheduler.NewObject()),
         faults_left_(options.faults),
         refusals_left_(options.faults) {}
 
@@ -90,6 +91,10 @@ class Disk {
   int faults() const { return faults_; }  // reads that failed or came back short
   // From now on all goes well.
   void EndFaults() { faults_left_ = refusals_left_ = 0; }
+  // Of a read that completes: how many more may fail.
+  Footprint FaultFootprint() const {
+    return options_.faults > 0 ? Footprint().Write(object_) : Footprint();
+  }
   // The next reads take this long at least.
   void set_read_time(Nanoseconds time) { options_.read_time = time; }
 
@@ -100,6 +105,7 @@ class Disk {
   Scheduler& scheduler_;
   Frames& frames_;
   DiskOptions options_;
+  const ObjectId object_;
   int faults_left_;
   int refusals_left_;
   int faults_ = 0;

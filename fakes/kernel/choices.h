@@ -17,6 +17,11 @@ using ObjectId = uint8_t;
 struct Footprint {
   uint64_t reads = 0;
   uint64_t writes = 0;
+  // Of what is written: a lock that must be free for the step to be possible, and one that is held
+  // until then. Who unlocks and who locks depend on each other, but are never possible both: there
+  // is no other order of the two to be tried.
+  uint64_t locks = 0;
+  uint64_t unlocks = 0;
 
   Footprint& Read(ObjectId object) {
     reads |= uint64_t{1} << (object & 63);
@@ -26,16 +31,35 @@ struct Footprint {
     writes |= uint64_t{1} << (object & 63);
     return *this;
   }
+  // After whatever else is written: an object that shares its number with the lock is more than it.
+  Footprint& Lock(ObjectId object) { return Hold(object, &locks); }
+  Footprint& Unlock(ObjectId object) { return Hold(object, &unlocks); }
   Footprint& Add(const Footprint& other) {
     reads |= other.reads;
     writes |= other.writes;
+    locks |= other.locks;
+    unlocks |= other.unlocks;
     return *this;
   }
-  static Footprint Everything() { return {~uint64_t{0}, ~uint64_t{0}}; }
+  static Footprint Everything() { return {~uint64_t{0}, ~uint64_t{0}, 0, 0}; }
 
   bool empty() const { return (reads | writes) == 0; }
-  bool DependsOn(const Footprint& other) const {
-    return (writes & (other.reads | other.writes)) != 0 || (reads & other.writes) != 0;
+  bool DependsOn(const Footprint& other) const { return Conflicts(other) != 0; }
+  // Whether `later`, which depends on it, could have been possible in its place.
+  bool CouldChangePlacesWith(const Footprint& later) const {
+    return (Conflicts(later) & ~(unlocks & later.locks)) != 0;
+  }
+  bool operator==(const Footprint&) const = default;
+
+ private:
+  uint64_t Conflicts(const Footprint& other) const {
+    return (writes & (other.reads | other.writes)) | (reads & other.writes);
+  }
+  Footprint& Hold(ObjectId object, uint64_t* held) {
+    const uint64_t bit = uint64_t{1} << (object & 63);
+    if (((reads | writes) & bit) == 0) *held |= bit;
+    writes |= bit;
+    return *this;
   }
 };
 

@@ -24,6 +24,7 @@ long Connection::Room(size_t length) const {
 
 // The errno of a stream that cannot be written to; 0 if it can. An error is told once.
 long Connection::Broken() {
+  Writes();
   if (pending_error_ != 0) return -std::exchange(pending_error_, 0);
   if (reset_ || local_fin_) return -EPIPE;
   return 0;
@@ -80,6 +81,7 @@ long Connection::SendCached(std::shared_ptr<const std::string> content, size_t o
 }
 
 long Connection::Receive(char* data, size_t length, bool peek) {
+  Writes();
   const size_t there = input_.size() - input_taken_;
   if (there > 0) {
     const size_t taken = std::min(length, there);
@@ -97,6 +99,7 @@ long Connection::Receive(char* data, size_t length, bool peek) {
 }
 
 void Connection::Close(bool abort) {
+  Writes();
   if (local_closed_) return;
   local_closed_ = true;
   local_fin_ = true;
@@ -107,6 +110,7 @@ void Connection::Close(bool abort) {
 }
 
 short Connection::Readiness() const {
+  Reads();
   short events = 0;
   const bool input = input_taken_ < input_.size();
   const bool ended = peer_fin_ || reset_ || local_shut_read_;
@@ -122,6 +126,7 @@ short Connection::Readiness() const {
 }
 
 std::string Connection::PeerTake(size_t count) {
+  Writes();
   std::string out;
   out.reserve(std::min(count, queued_));
   while (count > 0 && !queue_.empty()) {
@@ -146,6 +151,7 @@ void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
   if (segment.frame == nullptr) {
     out->append(bytes, segment.offset, count);
   } else {
+    frames_.Reads();
     const std::string_view now(segment.frame->data() + segment.offset, count);
     if (now != std::string_view(bytes).substr(bytes.size() - segment.length, count)) {
       scheduler_.Report("page references", "bytes that were sent at step " +
@@ -159,6 +165,7 @@ void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
 }
 
 void Connection::PeerReset() {
+  Writes();
   reset_ = true;
   pending_error_ = ECONNRESET;
   DropQueue();

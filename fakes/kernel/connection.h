@@ -36,27 +36,63 @@ class Connection {
   long SendPages(MemoryFile& file, size_t offset, size_t length);
   long SendCached(std::shared_ptr<const std::string> content, size_t offset, size_t length);
   long Receive(char* data, size_t length, bool peek);
-  void ShutdownWrite() { local_fin_ = true; }
-  void ShutdownRead() { local_shut_read_ = true; }
+  void ShutdownWrite() {
+    Writes();
+    local_fin_ = true;
+  }
+  void ShutdownRead() {
+    Writes();
+    local_shut_read_ = true;
+  }
   // `abort`: SO_LINGER 0. Unread input makes it an abort as well, as Linux does.
   void Close(bool abort);
   short Readiness() const;
-  size_t unacknowledged() const { return queued_ > peer_buffer_ ? queued_ - peer_buffer_ : 0; }
-  void set_linger_zero(bool on) { linger_zero_ = on; }
-  bool linger_zero() const { return linger_zero_; }
-  void set_capacity(size_t bytes) { capacity_ = bytes + peer_buffer_; }
+  size_t unacknowledged() const {
+    Reads();
+    return queued_ > peer_buffer_ ? queued_ - peer_buffer_ : 0;
+  }
+  void set_linger_zero(bool on) {
+    Writes();
+    linger_zero_ = on;
+  }
+  bool linger_zero() const {
+    Reads();
+    return linger_zero_;
+  }
+  void set_capacity(size_t bytes) {
+    Writes();
+    capacity_ = bytes + peer_buffer_;
+  }
 
   // --- The peer's side.
-  void PeerSend(std::string_view bytes) { input_.append(bytes); }
+  void PeerSend(std::string_view bytes) {
+    Writes();
+    input_.append(bytes);
+  }
   // Up to `count` bytes that have been sent.
   std::string PeerTake(size_t count);
-  size_t peer_available() const { return queued_; }
+  size_t peer_available() const {
+    Reads();
+    return queued_;
+  }
   // No more will come: the stream was ended or reset.
-  bool peer_ended() const { return queued_ == 0 && (local_fin_ || local_closed_ || aborted_); }
-  bool peer_sees_reset() const { return aborted_; }
-  void PeerHalfClose() { peer_fin_ = true; }
+  bool peer_ended() const {
+    Reads();
+    return queued_ == 0 && (local_fin_ || local_closed_ || aborted_);
+  }
+  bool peer_sees_reset() const {
+    Reads();
+    return aborted_;
+  }
+  void PeerHalfClose() {
+    Writes();
+    peer_fin_ = true;
+  }
   void PeerReset();
-  void PeerClose() { peer_fin_ = true; }
+  void PeerClose() {
+    Writes();
+    peer_fin_ = true;
+  }
 
   // Whether somebody's queue holds references to memory files: a peer that takes bytes looks at
   // their frames then.
@@ -73,6 +109,8 @@ class Connection {
     uint64_t queued_at_step = 0;
   };
 
+  void Reads() const { scheduler_.access().Read(object_, "a connection"); }
+  void Writes() const { scheduler_.access().Write(object_, "a connection"); }
   long Room(size_t length) const;
   long Broken();
   void TakeFrom(Segment& segment, size_t count, std::string* out);

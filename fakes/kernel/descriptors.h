@@ -19,6 +19,7 @@ namespace pollux::sim {
 struct Inode {
   enum class Kind { kRegular, kMemory, kDirectory };
   Kind kind = Kind::kRegular;
+  ObjectId object = 0;  // its contents, and what is cached of them; not those of a file in memory
   ino_t number = 0;
   std::string path;
   std::shared_ptr<const std::string> content;  // kRegular
@@ -60,6 +61,8 @@ struct Description {
 
   std::shared_ptr<Connection> connection;  // kConnection
 
+  // What it is as far as independence of steps goes.
+  ObjectId object_touched() const { return connection != nullptr ? connection->object() : object; }
   bool nonblocking() const;
   short Readiness() const;
 };

@@ -47,6 +47,7 @@ void MemoryPool::Give(char* memory, size_t bytes) {
 char* Frame::data() { return home != nullptr ? home->data() + page * kPageBytes : copy.get(); }
 
 Frame* Frames::Make(MemoryFile& home, size_t page) {
+  Writes();
   if (free_.empty()) {
     all_.push_back(std::make_unique<Frame>());
     free_.push_back(all_.back().get());
@@ -59,6 +60,7 @@ Frame* Frames::Make(MemoryFile& home, size_t page) {
 }
 
 void Frames::Drop(Frame* frame) {
+  Writes();
   if (frame->sockets != 0 || frame->reads != 0) return;
   if (frame->home != nullptr) frame->home->Forget(frame->page);
   frame->home = nullptr;
@@ -72,6 +74,7 @@ MemoryFile::~MemoryFile() {
 }
 
 bool MemoryFile::Resize(size_t bytes) {
+  frames_.Writes();
   if (bytes > capacity_) {
     if (data_ != nullptr && mappings > 0) return false;
     const size_t capacity = AlignUp(bytes, kPageBytes);
@@ -91,6 +94,7 @@ bool MemoryFile::Resize(size_t bytes) {
 }
 
 void MemoryFile::PunchHole(size_t offset, size_t length) {
+  frames_.Writes();
   const size_t end = std::min(offset + length, AlignUp(size_, kPageBytes));
   if (offset >= end) return;
   for (size_t page = (offset + kPageBytes - 1) / kPageBytes; page < end / kPageBytes; ++page) {
@@ -100,6 +104,7 @@ void MemoryFile::PunchHole(size_t offset, size_t length) {
 }
 
 Frame* MemoryFile::FrameOf(size_t page) {
+  frames_.Reads();
   if (known_[page] == nullptr) known_[page] = frames_.Make(*this, page);
   return known_[page];
 }
@@ -107,6 +112,7 @@ Frame* MemoryFile::FrameOf(size_t page) {
 void MemoryFile::Detach(size_t page) {
   Frame* frame = known_[page];
   if (frame == nullptr) return;
+  frames_.Writes();
   frame->copy = std::make_unique_for_overwrite<char[]>(kPageBytes);
   std::memcpy(frame->copy.get(), data_ + page * kPageBytes, kPageBytes);
   frame->home = nullptr;
@@ -114,6 +120,7 @@ void MemoryFile::Detach(size_t page) {
 }
 
 size_t MemoryFile::PagesInUse() const {
+  frames_.Reads();
   size_t count = 0;
   for (size_t at = 0; at < size_; at += kPageBytes) {
     const char* page = data_ + at;

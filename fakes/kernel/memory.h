@@ -12,6 +12,8 @@
 #include <memory>
 #include <vector>
 
+#include "fakes/kernel/access.h"
+
 namespace pollux::sim {
 
 inline constexpr size_t kPageBytes = 4096;
@@ -49,12 +51,19 @@ struct Frame {
 
 class Frames {
  public:
+  // All of them, and what they hold, are `object`.
+  Frames(const AccessCheck& access, ObjectId object) : access_(access), object_(object) {}
+
+  void Reads() const { access_.Read(object_, "a page"); }
+  void Writes() const { access_.Write(object_, "a page"); }
   Frame* Make(MemoryFile& home, size_t page);
   // Frees it if nobody refers to it any more.
   void Drop(Frame* frame);
   size_t in_use() const { return all_.size() - free_.size(); }
 
  private:
+  const AccessCheck& access_;
+  const ObjectId object_;
   std::vector<std::unique_ptr<Frame>> all_;
   std::vector<Frame*> free_;
 };

@@ -7,25 +7,90 @@ namespace pollux::sim {
 uint64_t ProcessSignals::Takeable(const SimThread& thread) const {
   const uint64_t own = thread.pending & ~thread.mask;
   uint64_t shared = pending_ & ~thread.mask;
-  const SimThread& leader = scheduler_.leader();
-  if (leader_first_ && &thread != &leader) shared &= leader.mask;
+  if (LooksAtLeader(thread, shared)) {
+    scheduler_.access().Read(kLeaderMask, "what the leader has blocked");
+    shared &= scheduler_.leader().mask;
+  }
   return own | shared;
 }
 
-Footprint ProcessSignals::DeliveryFootprint(const SimThread& thread) const {
-  return Footprint()
-      .Write(thread.signals_object)
-      .Write(kProcessSignals)
-      .Read(scheduler_.leader().signals_object);
+// What is known of `signals` beside the threads: eight objects share them.
+Footprint ProcessSignals::OfProcess(uint64_t signals, uint64_t Footprint::*access) {
+  static_assert(kSignalObjects == 8);
+  signals |= signals >> 32;
+  signals |= signals >> 16;
+  signals |= signals >> 8;
+  Footprint footprint;
+  footprint.*access = (signals & 0xff) << kFirstSignalObject;
+  return footprint;
+}
+
+Footprint ProcessSignals::TakingFootprint(const SimThread& thread, uint64_t signals) {
+  if (signals == 0) return {};
+  return OfProcess(signals, &Footprint::writes).Write(thread.signals_object).Read(kDispositions);
+}
+
+Footprint ProcessSignals::OpenFootprint(const SimThread& thread) const {
+  const uint64_t open = handled_ & ~thread.mask;
+  if (open == 0) return {};
+  return OfProcess(open, &Footprint::reads).Read(thread.signals_object).Read(kDispositions);
+}
+
+Footprint ProcessSignals::ReceiptFootprint(const SimThread& thread) const {
+  Footprint footprint = OpenFootprint(thread);
+  if (!footprint.empty() && LooksAtLeader(thread, ~uint64_t{0})) footprint.Read(kLeaderMask);
+  return footprint;
+}
+
+Footprint ProcessSignals::LookFootprint(const SimThread& thread) const {
+  return LooksAtLeader(thread, pending_ & ~thread.mask) ? Footprint().Read(kLeaderMask)
+                                                        : Footprint();
+}
+
+Footprint ProcessSignals::LeaderMaskFootprint(const SimThread& thread) const {
+  return &thread == &scheduler_.leader() ? Footprint().Write(kLeaderMask) : Footprint();
+}
+
+Footprint ProcessSignals::WaitFootprint(const SimThread& thread, const sigset_t& mask) const {
+  return TakingFootprint(thread, handled_ & ~ToBits(mask)).Add(LeaderMaskFootprint(thread));
+}
+
+Footprint ProcessSignals::MaskFootprint(const SimThread& thread, uint64_t mask) const {
+  if (mask == thread.mask) return {};
+  Footprint footprint = LeaderMaskFootprint(thread);
+  const uint64_t opened = thread.mask & ~mask;
+  if (opened != 0) footprint.Add(TakingFootprint(thread, opened)).Read(kLeaderMask);
+  return footprint;
+}
+
+// One that is ignored is kept if it is blocked where it would go: that depends on a mask.
+Footprint ProcessSignals::SendFootprint(int signum, const SimThread* thread) const {
+  const struct sigaction& action = actions_[signum];
+  if (action.sa_handler == SIG_IGN) return Footprint::Everything();
+  const Footprint footprint = thread != nullptr ? Footprint().Write(thread->signals_object)
+                                                : OfProcess(SignalBit(signum), &Footprint::writes);
+  return Footprint(footprint).Read(kDispositions);
+}
+
+bool ProcessSignals::Deliverable(const SimThread& thread) const {
+  scheduler_.access().Touch(OpenFootprint(thread), "the signals that it has open");
+  return Takeable(thread) != 0;
+}
+
+uint64_t ProcessSignals::Pending(const SimThread& thread) const {
+  scheduler_.access().Touch(PendingFootprint(thread), "what is pending");
+  return (thread.pending | pending_) & thread.mask;
 }
 
 void ProcessSignals::SetAction(int signum, const struct sigaction& action) {
+  scheduler_.access().Write(kDispositions, "the disposition of a signal");
   actions_[signum] = action;
   handled_ &= ~SignalBit(signum);
   if (action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL) handled_ |= SignalBit(signum);
 }
 
 bool ProcessSignals::Ignored(int signum) const {
+  scheduler_.access().Read(kDispositions, "the disposition of a signal");
   const struct sigaction& action = actions_[signum];
   if (action.sa_handler == SIG_IGN) return true;
   if (action.sa_handler != SIG_DFL) return false;
@@ -35,6 +100,7 @@ bool ProcessSignals::Ignored(int signum) const {
 void ProcessSignals::SendToThread(SimThread& thread, int signum) {
   const uint64_t bit = SignalBit(signum);
   if (Ignored(signum) && (thread.mask & bit) == 0) return;
+  scheduler_.access().Write(thread.signals_object, "a thread's pending signals");
   thread.pending |= bit;
 }
 
@@ -42,6 +108,7 @@ void ProcessSignals::SendToProcess(int signum) {
   const uint64_t bit = SignalBit(signum);
   // Linux looks at the leader's mask only: what that blocks may be wanted later.
   if (Ignored(signum) && (scheduler_.leader().mask & bit) == 0) return;
+  scheduler_.access().Touch(OfProcess(bit, &Footprint::writes), "the process's pending signals");
   pending_ |= bit;
 }
 
@@ -51,8 +118,11 @@ bool ProcessSignals::Deliver(SimThread& thread, Mask mask) {
     const int signum = std::countr_zero(bits) + 1;
     const uint64_t bit = SignalBit(signum);
     // The thread's own first: dequeue_signal() looks there first.
-    uint64_t& from = (thread.pending & bit) != 0 ? thread.pending : pending_;
-    from &= ~bit;
+    const bool own = (thread.pending & bit) != 0;
+    scheduler_.access().Touch(
+        own ? Footprint().Write(thread.signals_object) : OfProcess(bit, &Footprint::writes),
+        "a signal that it takes");
+    (own ? thread.pending : pending_) &= ~bit;
     Handle(thread, signum, mask);
     any = true;
   }

@@ -40,19 +40,30 @@ class ProcessSignals final : public SignalState {
   void SendToThread(SimThread& thread, int signum);
   void SendToProcess(int signum);
 
-  bool Deliverable(const SimThread& thread) const override { return Takeable(thread) != 0; }
-  Footprint DeliveryFootprint(const SimThread& thread) const override;
+  bool Deliverable(const SimThread& thread) const override;
+  Footprint DeliveryFootprint(const SimThread& thread) const override {
+    return TakingFootprint(thread, Takeable(thread));
+  }
+  // Empty if no signal with a handler is open. (One without can only end the process.)
+  Footprint ReceiptFootprint(const SimThread& thread) const override;
+  Footprint LookFootprint(const SimThread& thread) const override;
+  // Of a wait with a mask of its own: it takes what that opens.
+  Footprint WaitFootprint(const SimThread& thread, const sigset_t& mask) const;
+  // Of a change of the thread's mask to this, and of what is delivered then.
+  Footprint MaskFootprint(const SimThread& thread, uint64_t mask) const;
+  // Of the leader's mask alone; empty for others.
+  Footprint LeaderMaskFootprint(const SimThread& thread) const;
+  // Of a signal that comes for the process, or for `thread`.
+  Footprint SendFootprint(int signum, const SimThread* thread = nullptr) const;
   bool Handles(int signum) const { return (handled_ & SignalBit(signum)) != 0; }
+  bool Ignored(int signum) const;
   // sigpending(2): what is blocked and waits.
-  uint64_t Pending(const SimThread& thread) const {
-    return (thread.pending | pending_) & thread.mask;
+  uint64_t Pending(const SimThread& thread) const;
+  static Footprint PendingFootprint(const SimThread& thread) {
+    return OfProcess(~uint64_t{0}, &Footprint::reads).Read(thread.signals_object);
   }
   // Whether `thread` has a signal with a handler open, pending or not.
   bool Open(const SimThread& thread) const { return (handled_ & ~thread.mask) != 0; }
-  // What the receipt of a signal depends on.
-  Footprint ReceiptFootprint(const SimThread& thread) const {
-    return Footprint().Read(thread.signals_object).Read(kProcessSignals);
-  }
 
   // Runs the handlers of all that `thread`, the running one, has open and pending. False if there
   // was none. In a wait with a mask of its own, that mask is gone when the first handler returns:
@@ -62,7 +73,13 @@ class ProcessSignals final : public SignalState {
 
  private:
   uint64_t Takeable(const SimThread& thread) const;
-  bool Ignored(int signum) const;
+  static Footprint OfProcess(uint64_t signals, uint64_t Footprint::*access);
+  static Footprint TakingFootprint(const SimThread& thread, uint64_t signals);
+  Footprint OpenFootprint(const SimThread& thread) const;
+  // Whether `thread` has to look at the leader's mask before it takes one of `signals`.
+  bool LooksAtLeader(const SimThread& thread, uint64_t signals) const {
+    return leader_first_ && signals != 0 && &thread != &scheduler_.leader();
+  }
   void Handle(SimThread& thread, int signum, Mask mask);
 
   Scheduler& scheduler_;

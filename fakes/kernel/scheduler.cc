@@ -51,6 +51,7 @@ bool Scheduler::Run(const std::function<void()>& body) {
   current_ = &first;
   Fiber::Switch(host_, *first.fiber);
   running_ = false;
+  access_.Release();
   if (gave_up_) {
     AbandonThreads();
     return false;
@@ -78,7 +79,9 @@ Fiber* Scheduler::ThreadMain(void* argument) {
   SimThread& thread = self->current();
   thread.body();
   thread.body = nullptr;
-  self->BeforeStep("ends", Footprint().Write(thread.signals_object));
+  const Footprint receipt = self->signals_->ReceiptFootprint(thread);
+  self->BeforeStep("ends", Footprint(receipt).Write(thread.signals_object));
+  self->access_.Write(thread.signals_object, "a thread");
   thread.state = SimThread::State::kDone;
   self->Dispatch();
   // Nobody switches to it any more, and nobody takes its fiber before it is left.
@@ -96,6 +99,7 @@ SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
   thread->signals_object = NewObject();
   thread->operation = "starts";
   thread->footprint.Read(thread->signals_object).Read(kDescriptorTable);  // after pthread_create
+  thread->footprint.Add(signals_->ReceiptFootprint(*thread));
   thread->fiber = &fibers_.Take();
   thread->fiber->Start(&Scheduler::ThreadMain, this);
   threads_.push_back(std::move(thread));
@@ -103,17 +107,25 @@ SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
 }
 
 void Scheduler::BeforeStep(const char* operation, const Footprint& footprint,
-                           const Condition* condition) {
+                           const Condition* condition, TimePoint deadline) {
   SimThread& self = *current_;
   if (gave_up_) return;  // destructors of whoever told the story
-  if (footprint.empty() && !signals_->Deliverable(self)) return;
+  const bool waits = condition != nullptr || deadline != kNever;
+  if (!waits && footprint.empty()) {
+    BeginStep(signals_->LookFootprint(self), operation);
+    if (!signals_->Deliverable(self)) return;
+  }
   self.operation = operation;
   self.footprint = footprint;
   self.condition = condition;
-  if (condition != nullptr) self.state = SimThread::State::kAsleep;
+  self.deadline = deadline;
+  self.timed_out = deadline <= now_;
+  if (waits) self.state = SimThread::State::kAsleep;
   Dispatch();
   self.state = SimThread::State::kReady;
   self.condition = nullptr;
+  self.deadline = kNever;
+  self.timed_out = false;
 }
 
 void Scheduler::Sleep(const char* operation, const Footprint& footprint, const Condition* condition,
@@ -158,13 +170,17 @@ bool Scheduler::Enabled(const SimThread& thread) const {
 }
 
 void Scheduler::Offer(SimThread& thread) {
+  if (thread.state == SimThread::State::kDone) return;
+  // What it waits for, and whether a signal ends that, is part of what it declared.
+  Footprint footprint = thread.footprint;
+  footprint.Add(signals_->LookFootprint(thread));
+  const AccessCheck::Scope look(access_, footprint, thread.operation);
   if (Enabled(thread)) {
-    Footprint footprint = thread.footprint;
     if (signals_->Deliverable(thread)) footprint.Add(signals_->DeliveryFootprint(thread));
     choices_.push_back({thread.actor, thread.operation, footprint});
     targets_.push_back({.thread = &thread});
-  } else if (thread.state != SimThread::State::kDone) {
-    blocked_.push_back({thread.actor, thread.operation, thread.footprint});
+  } else {
+    blocked_.push_back({thread.actor, thread.operation, footprint});
   }
 }
 
@@ -178,19 +194,26 @@ void Scheduler::Collect() {
     if (thread.get() != current_) Offer(*thread);
   }
   for (Actor* actor : actors_) {
-    if (actor->not_before() > now_ || !actor->Enabled()) continue;
-    choices_.push_back({actor->id_, actor->label(), actor->footprint()});
+    if (actor->not_before() > now_) continue;
+    const Option option{actor->id_, actor->label(), actor->footprint()};
+    const AccessCheck::Scope look(access_, option.footprint, option.label);
+    if (!actor->Enabled()) continue;
+    choices_.push_back(option);
     targets_.push_back({.actor = actor});
   }
-  if (early_timeouts_left_ == 0 || choices_.empty()) return;
+  if (early_timeouts_left_ == 0) return;
+  // Where nothing else can happen they come anyway, and not early: then they are told of as
+  // something that might have come before what has happened.
+  const bool early = !choices_.empty();
   for (const auto& thread : threads_) {
     if (thread->state != SimThread::State::kAsleep || thread->timed_out) continue;
     if (thread->deadline == kNever) continue;
-    // It moves the clock, and competes with whatever else would wake the thread.
-    const Footprint& sleep = thread->footprint;
-    const Footprint touched = Footprint{0, sleep.reads | sleep.writes}.Write(kClock);
-    choices_.push_back({thread->actor | kTimeoutActor, "times out early", touched});
-    targets_.push_back({.thread = thread.get(), .early_timeout = true});
+    // It moves the clock, which the thread looks at when it wakes. Whatever else may wake it comes
+    // before or after: there is no difference until it does.
+    CHECK((thread->footprint.reads & Footprint().Read(kClock).reads) != 0);
+    (early ? choices_ : blocked_)
+        .push_back({thread->actor | kTimeoutActor, "times out early", Footprint().Write(kClock)});
+    if (early) targets_.push_back({.thread = thread.get(), .early_timeout = true});
   }
 }
 
@@ -211,6 +234,7 @@ void Scheduler::Dispatch() {
     const Target target = targets_[pick];
     Note(choices_[pick], target);
     if (on_step_) on_step_();
+    BeginStep(choices_[pick].footprint, choices_[pick].label);
     if (target.actor != nullptr) {
       target.actor->Happen();
     } else if (target.early_timeout) {
@@ -224,12 +248,17 @@ void Scheduler::Dispatch() {
   }
 }
 
+void Scheduler::BeginStep(const Footprint& declared, const char* operation) {
+  if (running_) access_.Begin(declared, operation);
+}
+
 // Nothing can happen: time goes on to the next time-out or timed event.
 bool Scheduler::AdvanceTime() {
   TimePoint next = kNever;
   for (const auto& thread : threads_) {
     if (thread->state == SimThread::State::kAsleep) next = std::min(next, thread->deadline);
   }
+  const AccessCheck::Scope judges(access_, Footprint::Everything(), "");
   for (const Actor* actor : actors_) {
     if (actor->Enabled()) next = std::min(next, std::max(actor->not_before(), now_));
   }

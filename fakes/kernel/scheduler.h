@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/base/units.h"
+#include "fakes/kernel/access.h"
 #include "fakes/kernel/choices.h"
 #include "fakes/kernel/fiber.h"
 
@@ -34,11 +35,18 @@ class Condition {
 inline constexpr TimePoint kNever = TimePoint::max();
 
 // State that every kernel has. Others get their numbers from Scheduler::NewObject.
-inline constexpr ObjectId kDescriptorTable = 0;
-inline constexpr ObjectId kProcessSignals = 1;
+inline constexpr ObjectId kDescriptorTable =
+    0;                                        // and names, mappings and threads: what is numbered
+inline constexpr ObjectId kDispositions = 1;  // of signals
 inline constexpr ObjectId kClock = 2;
 inline constexpr ObjectId kSharedMemory = 3;  // pages of memory files
-inline constexpr ObjectId kFirstFreeObject = 4;
+inline constexpr ObjectId kConsoleOutput = 4;
+// What the leader has blocked: others look there before they take a signal of the process.
+inline constexpr ObjectId kLeaderMask = 5;
+// Whether a signal is pending for the process. There are kSignalObjects, which all signals share.
+inline constexpr ObjectId kFirstSignalObject = 6;
+inline constexpr ObjectId kSignalObjects = 8;
+inline constexpr ObjectId kFirstFreeObject = kFirstSignalObject + kSignalObjects;
 
 struct SimThread {
   uint32_t actor = 0;
@@ -102,6 +110,10 @@ class SignalState {
   virtual ~SignalState() = default;
   virtual bool Deliverable(const SimThread& thread) const = 0;
   virtual Footprint DeliveryFootprint(const SimThread& thread) const = 0;
+  // What a step of a thread with open signals depends on beside.
+  virtual Footprint ReceiptFootprint(const SimThread& thread) const = 0;
+  // What a look at whether there is one depends on, as things are, beside what the step declared.
+  virtual Footprint LookFootprint(const SimThread& thread) const = 0;
 };
 
 class Scheduler {
@@ -117,26 +129,35 @@ class Scheduler {
   bool Run(const std::function<void()>& body);
 
   // Calls made outside of Run are the leader's as well.
-  SimThread& current() { return *current_; }
-  SimThread& leader() { return *threads_[0]; }
+  SimThread& current() const { return *current_; }
+  SimThread& leader() const { return *threads_[0]; }
   const std::vector<std::unique_ptr<SimThread>>& threads() const { return threads_; }
 
   SimThread& Spawn(std::string name, std::function<void()> body);
 
   // A scheduling point of the running thread: returns when its step is picked, which it is not
-  // before the condition, if any, holds or a signal can be delivered. A step that touches nothing
-  // (and meets no signal) is independent of all others and not worth a choice.
+  // before the condition, if any, holds, a signal can be delivered or the deadline comes. A step
+  // that waits for nothing, touches nothing (and meets no signal) is independent of all others and
+  // not worth a choice.
   void BeforeStep(const char* operation, const Footprint& footprint,
-                  const Condition* condition = nullptr);
+                  const Condition* condition = nullptr, TimePoint deadline = kNever);
   // Sleeps until the condition holds, a signal can be delivered or the deadline comes; which of
   // them is so, the caller looks up. Returns at once if one is so already.
   void Sleep(const char* operation, const Footprint& footprint, const Condition* condition,
              TimePoint deadline);
 
+  // A step in which the running thread plays the world around the process: it may touch anything.
+  void BeforeWorldStep(const char* what) { BeforeStep(what, Footprint::Everything()); }
+
   void AddActor(Actor& actor);
   void RemoveActor(Actor& actor);
 
-  TimePoint now() const { return now_; }
+  TimePoint now() const {
+    if (time_is_a_choice()) access_.Read(kClock, "the clock");
+    return now_;
+  }
+  // Whoever touches an object of the model says so here.
+  const AccessCheck& access() const { return access_; }
   // How much of it passed while nothing could happen: what an early time-out skips is not in it.
   Nanoseconds idle_time() const { return idle_; }
   // Whether the clock can move while somebody could run: then looks at it are steps.
@@ -179,6 +200,7 @@ class Scheduler {
   void Note(const Option& option, const Target& target);
   Fiber& FiberOf(SimThread& thread);
   void SwitchTo(SimThread& thread);
+  void BeginStep(const Footprint& declared, const char* operation);
   void AbandonThreads();
   std::string WhoWaits() const;
 
@@ -190,7 +212,8 @@ class Scheduler {
   SimThread* current_ = nullptr;
   Fiber host_;
   Fiber* after_end_ = nullptr;  // whom a thread that has ended goes to
-  bool running_ = false;        // inside Run
+  AccessCheck access_;
+  bool running_ = false;  // inside Run
   bool gave_up_ = false;
   const std::function<void()>* leader_body_ = nullptr;
   std::vector<Actor*> actors_;

@@ -13,20 +13,30 @@ namespace {
 
 class RingHolds final : public Condition {
  public:
-  RingHolds(const AioContext& context, size_t count) : context_(context), count_(count) {}
-  bool Holds() const override { return context_.ring.size() >= count_; }
+  RingHolds(const AccessCheck& access, const AioContext& context, size_t count)
+      : access_(access), context_(context), count_(count) {}
+  bool Holds() const override {
+    access_.Read(context_.object(), "an AIO context");
+    return context_.ring.size() >= count_;
+  }
 
  private:
+  const AccessCheck& access_;
   const AioContext& context_;
   const size_t count_;
 };
 
 class NothingUnderWay final : public Condition {
  public:
-  explicit NothingUnderWay(const AioContext& context) : context_(context) {}
-  bool Holds() const override { return context_.under_way.empty(); }
+  NothingUnderWay(const AccessCheck& access, const AioContext& context)
+      : access_(access), context_(context) {}
+  bool Holds() const override {
+    access_.Read(context_.object(), "an AIO context");
+    return context_.under_way.empty();
+  }
 
  private:
+  const AccessCheck& access_;
   const AioContext& context_;
 };
 
@@ -42,6 +52,7 @@ AioContext* SimKernel::Find(io_context_t ctx) const {
 
 Result<io_context_t> SimKernel::io_setup(unsigned nr_events) {
   Call call(*this, "io_setup", Opening());
+  scheduler_.access().Write(kDescriptorTable, "the AIO contexts");
   if (nr_events == 0) return Err(EINVAL, "io_setup");
   contexts_.push_back(
       std::make_unique<AioContext>(std::max(nr_events, kEventsMin), scheduler_.NewObject()));
@@ -51,11 +62,11 @@ Result<io_context_t> SimKernel::io_setup(unsigned nr_events) {
 
 Status SimKernel::io_destroy(io_context_t ctx) {
   Footprint footprint = Opening();
-  AioContext* context = Find(ctx);
-  if (context != nullptr) footprint.Write(context->object());
+  if (Find(ctx) != nullptr) footprint.Write(Find(ctx)->object());
   Call call(*this, "io_destroy", footprint);
+  AioContext* context = Find(ctx);
   if (context == nullptr) return Err(EINVAL, "io_destroy");
-  const NothingUnderWay done(*context);
+  const NothingUnderWay done(scheduler_.access(), *context);
   while (!done.Holds()) scheduler_.Sleep("io_destroy", footprint, &done, kNever);
   contexts_[reinterpret_cast<uintptr_t>(ctx) - 1] = nullptr;
   return {};
@@ -64,7 +75,9 @@ Status SimKernel::io_destroy(io_context_t ctx) {
 // 0, or a negative errno.
 int SimKernel::SubmitOne(AioContext& context, iocb* request) {
   if (request->aio_lio_opcode != IO_CMD_PREAD) NotModelled("io_submit of anything but a read");
-  if (Find(request->aio_fildes) == nullptr) return -EBADF;
+  // What kind of thing a descriptor refers to does not change: At, not Find.
+  scheduler_.access().Read(kDescriptorTable, "the descriptor table");
+  if (At(static_cast<int>(request->aio_fildes)) == nullptr) return -EBADF;
   if ((request->aio_rw_flags & ~RWF_NOWAIT) != 0) NotModelled("io_submit with this aio_rw_flags");
   auto read = std::make_unique<ReadUnderWay>(disk_, context, request);
   read->file = table_[request->aio_fildes];
@@ -73,7 +86,7 @@ int SimKernel::SubmitOne(AioContext& context, iocb* request) {
   }
   constexpr unsigned kResfd = 1;  // IOCB_FLAG_RESFD
   if ((request->u.c.flags & kResfd) != 0) {
-    const Description* counter = Find(static_cast<int>(request->u.c.resfd));
+    const Description* counter = At(static_cast<int>(request->u.c.resfd));
     if (counter == nullptr) return -EBADF;
     if (counter->kind != Description::Kind::kEventfd) return -EINVAL;
     read->eventfd = table_[request->u.c.resfd];
@@ -105,9 +118,9 @@ int SimKernel::SubmitOne(AioContext& context, iocb* request) {
 Result<int> SimKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
   Footprint footprint;
   footprint.Read(kDescriptorTable).Write(kSharedMemory).Add(LooksAtTheClock());
-  AioContext* context = Find(ctx);
-  if (context != nullptr) footprint.Write(context->object());
+  if (Find(ctx) != nullptr) footprint.Write(Find(ctx)->object());
   Call call(*this, "io_submit", footprint);
+  AioContext* context = Find(ctx);
   if (context == nullptr || nr < 0) return Err(EINVAL, "io_submit");
   for (int i = 0; i < nr; ++i) {
     const int code = SubmitOne(*context, iocbs[i]);
@@ -130,37 +143,47 @@ Status SimKernel::io_cancel(io_context_t ctx, iocb*, io_event*) {
 Result<int> SimKernel::GetEvents(const char* name, io_context_t ctx, long min_nr, long nr,
                                  io_event* events, const timespec* timeout,
                                  const sigset_t* sigmask) {
-  SimThread& self = scheduler_.current();
-  AioContext* context = Find(ctx);
+  const AioContext* known = Find(ctx);
   Footprint footprint;
-  if (context != nullptr) footprint.Write(context->object());
+  if (known != nullptr) footprint.Write(known->object());
+  if (known == nullptr || min_nr < 0 || min_nr > nr) {
+    Call call(*this, name, footprint);
+    return Err(EINVAL, name);
+  }
+  if (sigmask != nullptr) footprint.Add(signals_.WaitFootprint(scheduler_.current(), *sigmask));
+  std::optional<Nanoseconds> at_most;
+  if (timeout != nullptr) {
+    at_most = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
+  }
   // libaio compares the ring's head and tail itself: with nothing there and no time to wait it does
   // not enter the kernel, opens no mask and takes no signal.
-  const bool no_wait = timeout != nullptr && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
-  const bool looks_only = no_wait && context != nullptr && context->ring.empty();
-  if (sigmask != nullptr && !looks_only) footprint.Add(signals_.DeliveryFootprint(self));
-  if (timeout != nullptr && !no_wait) footprint.Add(LooksAtTheClock());
-  Call call(*this, name, footprint);
-  if (context == nullptr || min_nr < 0 || min_nr > nr) return Err(EINVAL, name);
-  if (no_wait && context->ring.empty()) return 0;
-  WaitMask mask(self, sigmask);
-  const RingHolds enough(*context, static_cast<size_t>(min_nr));
-  if (!enough.Holds() && !no_wait && !signals_.Deliverable(self)) {
-    TimePoint deadline = kNever;
-    if (timeout != nullptr) {
-      deadline = scheduler_.now() + std::chrono::seconds(timeout->tv_sec) +
-                 std::chrono::nanoseconds(timeout->tv_nsec);
-    }
-    scheduler_.Sleep(name, footprint, &enough, deadline);
+  if (at_most == Nanoseconds::zero()) {
+    Call call(*this, name, footprint);
+    const int count = Reap(ctx, nr, events);
+    if (count == 0 || sigmask == nullptr) return count;
+    WaitMask mask(call.self(), sigmask);
+    (void)mask.Deliver(signals_);
+    return count;
   }
+  if (timeout != nullptr) footprint.Add(LooksAtTheClock());
+  const RingHolds enough(scheduler_.access(), *known, static_cast<size_t>(min_nr));
+  Call call(*this, name, footprint, sigmask, enough, at_most.value_or(kForEver));
+  const int count = Reap(ctx, nr, events);
+  // Events and handlers both: only a return without events is EINTR.
+  const bool interrupted = (sigmask != nullptr || count == 0) && call.Interrupted();
+  if (interrupted && count == 0) return Err(EINTR, name);
+  return count;
+}
+
+int SimKernel::Reap(io_context_t ctx, long nr, io_event* events) {
+  AioContext* context = Find(ctx);
+  if (context == nullptr) return 0;  // destroyed by another thread meanwhile
+  scheduler_.access().Write(context->object(), "an AIO context");
   int count = 0;
   for (; count < nr && !context->ring.empty(); ++count) {
     events[count] = context->ring.front();
     context->ring.pop_front();
   }
-  // Events and handlers both: only a return without events is EINTR.
-  const bool interrupted = (sigmask != nullptr || count == 0) && mask.Deliver(signals_);
-  if (interrupted && count == 0) return Err(EINTR, name);
   return count;
 }
 

@@ -1,34 +1,13 @@
 // The frame of every call of the simulated kernel. Internal to fakes/kernel.
 #pragma once
 
+#include <optional>
+
 #include "fakes/kernel/sim_kernel.h"
 
 namespace pollux::sim {
 
-// A call of the running thread. Made: gives the turn away, and returns when it is this thread's;
-// handlers of signals that came meanwhile have run by then. Gone: so have those of signals that the
-// call itself made deliverable.
-class SimKernel::Call {
- public:
-  Call(SimKernel& kernel, const char* name, Footprint footprint,
-       const Condition* condition = nullptr)
-      : kernel_(kernel), self_(kernel.scheduler_.current()) {
-    // With a signal open, when it comes makes a difference to every call.
-    if (kernel.signals_.Open(self_)) footprint.Add(kernel.signals_.ReceiptFootprint(self_));
-    do {
-      kernel.scheduler_.BeforeStep(name, footprint, condition);
-    } while (kernel.signals_.Deliver(self_));
-  }
-  ~Call() { (void)kernel_.signals_.Deliver(self_); }
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-
-  SimThread& self() { return self_; }
-
- private:
-  SimKernel& kernel_;
-  SimThread& self_;
-};
+inline constexpr Nanoseconds kForEver = Nanoseconds::max();
 
 // The mask of ppoll, epoll_pwait and io_pgetevents: in force from the look at what is there to the
 // end of the sleep, without a gap.
@@ -53,6 +32,47 @@ class SimKernel::WaitMask {
   SimThread& thread_;
   const uint64_t before_;
   const bool own_;
+};
+
+// A call of the running thread. Made: gives the turn away, and returns when it is this thread's;
+// handlers of signals that came meanwhile have run by then. Gone: so have those of signals that the
+// call itself made deliverable.
+class SimKernel::Call {
+ public:
+  Call(SimKernel& kernel, const char* name, Footprint footprint,
+       const Condition* condition = nullptr)
+      : kernel_(kernel), self_(kernel.scheduler_.current()) {
+    // With a signal open, when it comes makes a difference to every call.
+    footprint.Add(kernel.signals_.ReceiptFootprint(self_));
+    do {
+      kernel.scheduler_.BeforeStep(name, footprint, condition);
+    } while (kernel.signals_.Deliver(self_));
+  }
+  // A call that may sleep, with `mask` (null: the thread's own) in force as long as it does. While
+  // no signal is open outside of the sleep, little tells whether the thread is about to enter the
+  // call or is in it: what it is ready for is looked at in one step, when the wait is over, and the
+  // step before it only takes the time and opens the mask that others look at, the leader's. With
+  // a signal open, all that comes before the sleep is a step, at which handlers run.
+  Call(SimKernel& kernel, const char* name, Footprint footprint, const sigset_t* mask,
+       const Condition& ready, Nanoseconds timeout);
+  ~Call() {
+    wait_.reset();
+    (void)kernel_.signals_.Deliver(self_);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  SimThread& self() { return self_; }
+  // Of a call that may sleep: runs the handlers of what its mask let through.
+  bool Interrupted();
+  // And it was over by its time-out, whatever else there is.
+  bool timed_out() const { return timed_out_; }
+
+ private:
+  SimKernel& kernel_;
+  SimThread& self_;
+  std::optional<WaitMask> wait_;  // of a call that may sleep
+  bool timed_out_ = false;
 };
 
 }  // namespace pollux::sim

@@ -59,7 +59,9 @@ void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::stri
     directory->number = next_inode_++;
     directory->path = path.substr(0, slash);
   }
+  scheduler_.access().Write(kDescriptorTable, "the names of files");
   auto made = std::make_shared<Inode>();
+  made->object = scheduler_.NewObject();
   made->number = next_inode_++;
   made->path = path;
   made->content = std::move(content);
@@ -70,6 +72,7 @@ void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::stri
 void SimKernel::Truncate(const std::string& path, size_t bytes) {
   const auto found = paths_.find(path);
   CHECK(found != paths_.end());
+  scheduler_.access().Write(found->second->object, "a file");
   Inode& inode = *found->second;
   inode.content = std::make_shared<std::string>(inode.content->substr(0, bytes));
   ++inode.mtime;
@@ -80,7 +83,7 @@ Result<std::string> SimKernel::Resolve(int dirfd, const char* path, bool beneath
                                        const char* operation) {
   std::string base;
   if (path[0] != '/' || beneath) {
-    const Description* directory = Find(dirfd);
+    const Description* directory = At(dirfd);  // what kind of thing it is does not change
     if (directory == nullptr) return Err(EBADF, operation);
     if (directory->inode == nullptr || directory->inode->kind != Inode::Kind::kDirectory) {
       return Err(ENOTDIR, operation);
@@ -102,7 +105,7 @@ Result<int> SimKernel::OpenPath(std::string path, int flags, const char* operati
   if (path.starts_with(kProcSelfFd)) {
     int fd = -1;
     std::from_chars(path.data() + kProcSelfFd.size(), path.data() + path.size(), fd);
-    const Description* known = Find(fd);
+    const Description* known = At(fd);
     if (known == nullptr) return Err(ENOENT, operation);
     if (known->kind == Description::Kind::kConsole) {
       return Install(NewDescription(Description::Kind::kConsole, flags), operation);
@@ -153,7 +156,12 @@ Result<int> SimKernel::openat2(int dirfd, const char* path, const open_how& how)
 }
 
 Status SimKernel::fstat(int fd, struct stat* out) {
-  Call call(*this, "fstat", Using(fd, false));
+  Footprint footprint = Using(fd, false);
+  const Description* known = At(fd);
+  if (known != nullptr && known->inode != nullptr && known->inode->memory != nullptr) {
+    footprint.Read(kSharedMemory);
+  }
+  Call call(*this, "fstat", footprint);
   const Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "fstat");
   *out = {};
@@ -197,18 +205,31 @@ Result<size_t> SimKernel::ReadContent(Description& file, char* to, size_t count,
                                       const char* operation) {
   if ((file.flags & O_PATH) != 0) return Err(EBADF, operation);
   if (file.inode->kind == Inode::Kind::kDirectory) return Err(EISDIR, operation);
+  const bool in_memory = file.inode->kind == Inode::Kind::kMemory;
+  scheduler_.access().Touch(
+      in_memory ? Footprint().Read(kSharedMemory) : Footprint().Write(file.inode->object),
+      "a file");
+  scheduler_.access().Touch(Buffer(to, true), "a page");
   const size_t size = file.inode->size();
   if (offset >= size) return 0;
   count = std::min(count, size - offset);
-  const char* from = file.inode->kind == Inode::Kind::kMemory ? file.inode->memory->data()
-                                                              : file.inode->content->data();
+  const char* from = in_memory ? file.inode->memory->data() : file.inode->content->data();
   std::copy_n(from + offset, count, to);
-  file.inode->cached = true;
+  if (!in_memory) file.inode->cached = true;
   return count;
 }
 
+// Of a call that reads from a file, or an eventfd, into a buffer.
+Footprint SimKernel::Reading(int fd, bool moves, const void* buffer) const {
+  Footprint footprint = Using(fd, moves).Add(Buffer(buffer, true));
+  const Description* found = At(fd);
+  if (found == nullptr || found->inode == nullptr) return footprint;
+  if (found->inode->kind == Inode::Kind::kMemory) return footprint.Read(kSharedMemory);
+  return footprint.Write(found->inode->object);  // it is cached then
+}
+
 Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
-  Call call(*this, "read", Using(fd, true));
+  Call call(*this, "read", Reading(fd, true, buf));
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "read");
   switch (found->kind) {
@@ -218,12 +239,14 @@ Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
         if (found->nonblocking()) return Err(EAGAIN, "read");
         NotModelled("read of an eventfd that blocks");
       }
+      Writes(*found);
       std::memcpy(buf, &found->counter, sizeof found->counter);
       found->counter = 0;
       return sizeof found->counter;
     }
     case Description::Kind::kFile: {
       auto got = ReadContent(*found, static_cast<char*>(buf), count, found->offset, "read");
+      Writes(*found);
       if (got) found->offset += *got;
       return got;
     }
@@ -233,7 +256,7 @@ Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
 }
 
 Result<size_t> SimKernel::pread(int fd, void* buf, size_t count, off_t offset) {
-  Call call(*this, "pread", Using(fd, false));
+  Call call(*this, "pread", Reading(fd, false, buf));
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "pread");
   if (found->kind != Description::Kind::kFile) return Err(ESPIPE, "pread");
@@ -243,7 +266,7 @@ Result<size_t> SimKernel::pread(int fd, void* buf, size_t count, off_t offset) {
 
 Result<size_t> SimKernel::preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) {
   if (iovcnt != 1 || (flags & ~RWF_NOWAIT) != 0) NotModelled("preadv2 of more than one buffer");
-  Call call(*this, "preadv2", Using(fd, false));
+  Call call(*this, "preadv2", Reading(fd, false, iov->iov_base));
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "preadv2");
   if (found->kind != Description::Kind::kFile) return Err(ESPIPE, "preadv2");
@@ -259,6 +282,7 @@ Result<size_t> SimKernel::write(int fd, const void* buf, size_t count) {
   Call call(*this, "write", Using(fd, true));
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "write");
+  Writes(*found);
   if (found->kind == Description::Kind::kConsole) {
     console_.append(static_cast<const char*>(buf), count);
     return count;
@@ -291,10 +315,14 @@ Status SimKernel::cachestat(int fd, const CachestatRange& range, Cachestat* out)
 }
 
 Status SimKernel::posix_fadvise(int fd, off_t, off_t, int advice) {
-  Call call(*this, "posix_fadvise", Using(fd, true));
+  Footprint footprint = Using(fd, false);
+  const Description* known = At(fd);
+  if (known != nullptr && known->inode != nullptr) footprint.Write(known->inode->object);
+  Call call(*this, "posix_fadvise", footprint);
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "posix_fadvise");
   if (found->inode == nullptr) return Err(ESPIPE, "posix_fadvise");
+  scheduler_.access().Write(found->inode->object, "a file");
   if (advice == POSIX_FADV_DONTNEED) found->inode->cached = false;
   return {};
 }

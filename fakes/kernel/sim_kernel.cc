@@ -27,6 +27,7 @@ SimKernel::SimKernel(Chooser& chooser, Resources& resources, SimOptions options)
       resources_(resources),
       scheduler_(chooser, resources.fibers, options.scheduler),
       signals_(scheduler_, options.leader_first),
+      frames_(scheduler_.access(), kSharedMemory),
       disk_(scheduler_, frames_, options.disk),
       submit_refusals_left_(options.submit_refusals) {
   scheduler_.set_signal_state(&signals_);
@@ -56,11 +57,21 @@ SimKernel::DescriptionPtr SimKernel::NewDescription(Description::Kind kind, int 
   auto made = std::make_shared<Description>();
   made->kind = kind;
   made->flags = flags;
-  made->object = scheduler_.NewObject();
+  made->object = kind == Description::Kind::kConsole ? kConsoleOutput : scheduler_.NewObject();
   return made;
 }
 
+Description* SimKernel::Find(int fd) const {
+  scheduler_.access().Read(kDescriptorTable, "the descriptor table");
+  Description* found = At(fd);
+  if (found != nullptr) {
+    scheduler_.access().Read(found->object_touched(), "what a descriptor refers to");
+  }
+  return found;
+}
+
 Result<int> SimKernel::Install(DescriptionPtr description, const char* operation) {
+  scheduler_.access().Write(kDescriptorTable, "the descriptor table");
   size_t fd = 0;
   while (fd < table_.size() && table_[fd] != nullptr) ++fd;
   if (fd >= descriptors_max_) return Err(EMFILE, operation);
@@ -73,16 +84,23 @@ Result<int> SimKernel::Install(DescriptionPtr description, const char* operation
 Footprint SimKernel::Using(int fd, bool writes) const {
   Footprint footprint;
   footprint.Read(kDescriptorTable);
-  const Description* found = Find(fd);
+  const Description* found = At(fd);
   if (found == nullptr) return footprint;
-  const ObjectId object =
-      found->connection != nullptr ? found->connection->object() : found->object;
+  if (found->inode != nullptr) footprint.Read(found->inode->object);
+  const ObjectId object = found->object_touched();
   return writes ? footprint.Write(object) : footprint.Read(object);
 }
 
 Status SimKernel::close(int fd) {
-  Call call(*this, "close", Using(fd, true).Add(Opening()));
+  Footprint footprint = Using(fd, true).Add(Opening());
+  // With it go references of a queue to pages, and a file in memory.
+  const Description* known = At(fd);
+  if (known != nullptr && (known->connection != nullptr || known->inode != nullptr)) {
+    footprint.Write(kSharedMemory);
+  }
+  Call call(*this, "close", footprint);
   if (Find(fd) == nullptr) return Err(EBADF, "close");
+  scheduler_.access().Write(kDescriptorTable, "the descriptor table");
   const DescriptionPtr closed = std::move(table_[fd]);
   if (closed->connection != nullptr && closed.use_count() == 1) {
     closed->connection->Close(closed->connection->linger_zero());
@@ -156,7 +174,7 @@ timespec SimKernel::clock_gettime(clockid_t clock) {
 // --- Signals
 
 Status SimKernel::sigaction(int signum, const struct sigaction& act) {
-  Call call(*this, "sigaction", Footprint().Write(kProcessSignals));
+  Call call(*this, "sigaction", Footprint().Write(kDispositions));
   if (signum < 1 || signum > 64 || signum == SIGKILL || signum == SIGSTOP) {
     return Err(EINVAL, "sigaction");
   }
@@ -168,35 +186,30 @@ Status SimKernel::sigaction(int signum, const struct sigaction& act) {
 Status SimKernel::pthread_sigmask(int how, const sigset_t& set, sigset_t* old) {
   SimThread& self = scheduler_.current();
   const uint64_t bits = ToBits(set) & ~(SignalBit(SIGKILL) | SignalBit(SIGSTOP));
-  const bool asks = how != SIG_SETMASK && bits == 0;
-  Footprint footprint;
-  // Who gets a signal for the process depends on the masks of all.
-  if (!asks) footprint.Write(self.signals_object).Write(kProcessSignals);
-  Call call(*this, "pthread_sigmask", footprint);
+  uint64_t mask = bits;
+  if (how == SIG_BLOCK) mask = self.mask | bits;
+  if (how == SIG_UNBLOCK) mask = self.mask & ~bits;
+  Call call(*this, "pthread_sigmask", signals_.MaskFootprint(self, mask));
   if (old != nullptr) *old = ToSet(self.mask);
-  switch (how) {
-    case SIG_BLOCK:
-      self.mask |= bits;
-      return {};
-    case SIG_UNBLOCK:
-      self.mask &= ~bits;
-      return {};
-    case SIG_SETMASK:
-      self.mask = bits;
-      return {};
-    default:
-      return Err(EINVAL, "pthread_sigmask");
+  if (how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK) {
+    return Err(EINVAL, "pthread_sigmask");
   }
+  if (mask == self.mask) return {};
+  scheduler_.access().Touch(signals_.LeaderMaskFootprint(self), "what the leader has blocked");
+  self.mask = mask;
+  return {};
 }
 
 Status SimKernel::sigpending(sigset_t* out) {
-  Call call(*this, "sigpending", signals_.ReceiptFootprint(scheduler_.current()));
+  Call call(*this, "sigpending", ProcessSignals::PendingFootprint(scheduler_.current()));
   *out = ToSet(signals_.Pending(scheduler_.current()));
   return {};
 }
 
 Status SimKernel::kill(pid_t pid, int signum) {
-  Call call(*this, "kill", Footprint().Write(kProcessSignals));
+  Footprint footprint;
+  if (signum > 0 && signum <= 64) footprint = signals_.SendFootprint(signum);
+  Call call(*this, "kill", footprint);
   if (pid != scheduler_.leader().tid) return Err(ESRCH, "kill");
   if (signum < 0 || signum > 64) return Err(EINVAL, "kill");
   if (signum != 0) signals_.SendToProcess(signum);
@@ -206,8 +219,13 @@ Status SimKernel::kill(pid_t pid, int signum) {
 Status SimKernel::tgkill(pid_t tgid, pid_t tid, int signum) {
   SimThread* target = tgid == scheduler_.leader().tid ? FindThread(tid) : nullptr;
   Footprint footprint;
-  footprint.Read(kDescriptorTable);  // a thread that is made or ends: see thread_create
-  if (target != nullptr) footprint.Write(target->signals_object);
+  if (target == nullptr) {
+    footprint.Read(kDescriptorTable);  // where threads are numbered
+  } else if (signum > 0 && signum <= 64) {
+    footprint = signals_.SendFootprint(signum, target);
+  } else {
+    footprint.Read(target->signals_object);  // whether it is there
+  }
   Call call(*this, "tgkill", footprint);
   if (target == nullptr || target->state == SimThread::State::kDone) return Err(ESRCH, "tgkill");
   if (signum < 0 || signum > 64) return Err(EINVAL, "tgkill");

@@ -180,12 +180,19 @@ class SimKernel final : public Kernel {
   [[noreturn]] static void NotModelled(const char* what);
 
   // Descriptors.
-  Description* Find(int fd) const {
+  Description* At(int fd) const {
     return fd >= 0 && static_cast<size_t>(fd) < table_.size() ? table_[fd].get() : nullptr;
+  }
+  // The same within a step, held to what that declared.
+  Description* Find(int fd) const;
+  void Writes(const Description& description) const {
+    scheduler_.access().Write(description.object_touched(), "what a descriptor refers to");
   }
   Result<int> Install(DescriptionPtr description, const char* operation);
   DescriptionPtr NewDescription(Description::Kind kind, int flags);
   Footprint Using(int fd, bool writes) const;
+  Footprint Reading(int fd, bool moves, const void* buffer) const;
+  Footprint Sending(int fd) const;
   static Footprint Opening() { return Footprint().Write(kDescriptorTable); }
 
   // Files.
@@ -195,6 +202,7 @@ class SimKernel final : public Kernel {
                              const char* operation);
   std::shared_ptr<Inode> NewMemoryInode();
   const Region* RegionOf(const void* address) const;
+  Footprint Buffer(const void* address, bool writes) const;
 
   // Sockets.
   Result<size_t> Sent(long result, int flags, const char* operation);
@@ -212,6 +220,7 @@ class SimKernel final : public Kernel {
   // AIO.
   AioContext* Find(io_context_t ctx) const;
   int SubmitOne(AioContext& context, iocb* request);
+  int Reap(io_context_t ctx, long nr, io_event* events);
   Result<int> GetEvents(const char* name, io_context_t ctx, long min_nr, long nr, io_event* events,
                         const timespec* timeout, const sigset_t* sigmask);
 

@@ -13,6 +13,7 @@ namespace pollux::sim {
 std::shared_ptr<Inode> SimKernel::NewMemoryInode() {
   auto inode = std::make_shared<Inode>();
   inode->kind = Inode::Kind::kMemory;
+  inode->object = kSharedMemory;
   inode->number = next_inode_++;
   inode->memory = std::make_unique<MemoryFile>(resources_.memory, frames_);
   inode->cached = true;
@@ -55,7 +56,8 @@ Status SimKernel::fallocate(int fd, int mode, off_t offset, off_t len) {
 Result<void*> SimKernel::mmap(void* addr, size_t length, int prot, int flags, int fd,
                               off_t offset) {
   if (addr != nullptr) NotModelled("mmap at a given address");
-  Call call(*this, "mmap", Opening());
+  // A mapping keeps a file from growing.
+  Call call(*this, "mmap", Opening().Add(Using(fd, false)).Write(kSharedMemory));
   if (length == 0) return Err(EINVAL, "mmap");
   Region region;
   region.length = length;
@@ -76,30 +78,35 @@ Result<void*> SimKernel::mmap(void* addr, size_t length, int prot, int flags, in
     region.inode = found->inode;
     region.offset = static_cast<size_t>(offset);
     region.address = memory.data() + offset;
+    frames_.Writes();
     ++memory.mappings;
   }
+  scheduler_.access().Write(kDescriptorTable, "the mappings");
   regions_.push_back(region);
   return static_cast<void*>(region.address);
 }
 
 Status SimKernel::munmap(void* addr, size_t length) {
-  Call call(*this, "munmap", Opening());
+  Call call(*this, "munmap", Opening().Write(kSharedMemory));  // the file may go with it
   const auto found = std::find_if(regions_.begin(), regions_.end(), [&](const Region& region) {
     return region.address == addr && region.length == length;
   });
   if (found == regions_.end()) NotModelled("munmap of a part, or of what is not mapped");
   if (found->inode != nullptr) {
+    frames_.Writes();
     --found->inode->memory->mappings;
   } else {
     resources_.memory.Give(found->address, found->length);
   }
+  scheduler_.access().Write(kDescriptorTable, "the mappings");
   regions_.erase(found);
   return {};
 }
 
 Status SimKernel::madvise(void* addr, size_t, int advice) {
   if (advice != MADV_NOHUGEPAGE && advice != MADV_HUGEPAGE) NotModelled("this madvise advice");
-  Call call(*this, "madvise", Footprint());
+  Call call(*this, "madvise", Footprint().Read(kDescriptorTable));
+  scheduler_.access().Read(kDescriptorTable, "the mappings");
   // Pages are 4 KiB here, with or without.
   return RegionOf(addr) != nullptr ? Status() : Err(ENOMEM, "madvise");
 }
@@ -110,6 +117,14 @@ const SimKernel::Region* SimKernel::RegionOf(const void* address) const {
     return at >= region.address && at < region.address + region.length;
   });
   return found != regions_.end() ? &*found : nullptr;
+}
+
+// What a call does with memory of its caller's.
+Footprint SimKernel::Buffer(const void* address, bool writes) const {
+  const Region* region = RegionOf(address);
+  if (region == nullptr || region->inode == nullptr) return {};
+  Footprint footprint = Footprint().Read(kDescriptorTable);
+  return writes ? footprint.Write(kSharedMemory) : footprint.Read(kSharedMemory);
 }
 
 }  // namespace pollux::sim

@@ -28,6 +28,8 @@ constexpr int kSocketFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 std::shared_ptr<Connection> SimKernel::ConnectTo(const sockaddr_storage& address) {
   for (Description* listener : listeners_) {
     if (PortOf(listener->address) != PortOf(address)) continue;
+    scheduler_.access().Touch(Footprint().Read(kDescriptorTable).Write(listener->object),
+                              "a listener");
     if (listener->backlog.size() >= listener->backlog_max) return nullptr;
     const size_t buffer =
         listener->send_capacity != 0 ? listener->send_capacity : options_.send_buffer;
@@ -78,6 +80,7 @@ Status SimKernel::bind(int fd, const sockaddr* addr, socklen_t len) {
   for (const Description* other : listeners_) {
     if (PortOf(other->address) == PortOf(wanted)) return Err(EADDRINUSE, "bind");
   }
+  Writes(*found);
   found->address = wanted;
   found->address_length = len;
   return {};
@@ -91,6 +94,7 @@ Status SimKernel::listen(int fd, int backlog) {
   if (PortOf(found->address) == 0) {
     reinterpret_cast<sockaddr_in*>(&found->address)->sin_port = htons(next_port_++);
   }
+  Writes(*found);
   found->kind = Description::Kind::kListener;
   found->backlog_max = static_cast<size_t>(std::max(backlog, 0)) + 1;
   listeners_.push_back(found);
@@ -111,6 +115,7 @@ Result<int> SimKernel::accept4(int fd, sockaddr* addr, socklen_t* len, int flags
   made->connection = found->backlog.front();
   const Result<int> accepted = Install(made, "accept4");
   if (!accepted) return accepted;
+  Writes(*found);
   found->backlog.pop_front();
   if (addr != nullptr) {
     const socklen_t size = std::min(*len, found->address_length);
@@ -147,6 +152,7 @@ Status SimKernel::setsockopt(int fd, int level, int name, const void* value, soc
     int bytes = 0;
     if (len < sizeof bytes) return Err(EINVAL, "setsockopt");
     std::memcpy(&bytes, value, sizeof bytes);
+    Writes(*found);
     found->send_capacity = static_cast<size_t>(bytes);
     if (found->connection != nullptr) found->connection->set_capacity(found->send_capacity);
     return {};
@@ -177,6 +183,13 @@ Result<size_t> SimKernel::recv(int fd, void* buf, size_t len, int flags) {
   return static_cast<size_t>(got);
 }
 
+// Of a call that sends through `fd`: a broken one brings a signal.
+Footprint SimKernel::Sending(int fd) const {
+  Footprint footprint = Using(fd, true).Read(kDispositions);
+  if (!signals_.Handles(SIGPIPE)) return footprint;
+  return footprint.Write(scheduler_.current().signals_object);
+}
+
 // EPIPE comes with SIGPIPE unless the caller said no.
 Result<size_t> SimKernel::Sent(long result, int flags, const char* operation) {
   if (result >= 0) return static_cast<size_t>(result);
@@ -190,9 +203,7 @@ Result<size_t> SimKernel::send(int fd, const void* buf, size_t len, int flags) {
   if ((flags & ~(MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT)) != 0) {
     NotModelled("send with other flags");
   }
-  Footprint footprint = Using(fd, true);
-  if (RegionOf(buf) != nullptr) footprint.Read(kSharedMemory);
-  Call call(*this, "send", footprint);
+  Call call(*this, "send", Sending(fd).Add(Buffer(buf, false)));
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "send");
   if (found->connection == nullptr) return Err(EPIPE, "send");
@@ -200,7 +211,9 @@ Result<size_t> SimKernel::send(int fd, const void* buf, size_t len, int flags) {
 }
 
 Result<size_t> SimKernel::writev(int fd, const iovec* iov, int iovcnt) {
-  Call call(*this, "writev", Using(fd, true));
+  Footprint footprint = Sending(fd);
+  for (int i = 0; i < iovcnt; ++i) footprint.Add(Buffer(iov[i].iov_base, false));
+  Call call(*this, "writev", footprint);
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "writev");
   if (found->connection == nullptr) NotModelled("writev to anything but a connection");
@@ -216,7 +229,9 @@ Result<size_t> SimKernel::writev(int fd, const iovec* iov, int iovcnt) {
 }
 
 Result<size_t> SimKernel::sendfile(int out_fd, int in_fd, off_t* offset, size_t count) {
-  Footprint footprint = Using(out_fd, true).Add(Using(in_fd, offset == nullptr));
+  Footprint footprint = Sending(out_fd).Add(Using(in_fd, offset == nullptr));
+  const Description* known = At(in_fd);
+  if (known != nullptr && known->inode != nullptr) footprint.Write(known->inode->object);
   Call call(*this, "sendfile", footprint.Write(kSharedMemory));
   Description* out = Find(out_fd);
   Description* in = Find(in_fd);
@@ -235,6 +250,7 @@ Result<size_t> SimKernel::sendfile(int out_fd, int in_fd, off_t* offset, size_t 
   if (offset != nullptr) {
     *offset += static_cast<off_t>(*sent);
   } else {
+    Writes(*in);
     in->offset += *sent;
   }
   return sent;
@@ -248,6 +264,7 @@ Result<size_t> SimKernel::SendfileTo(Connection& out, Description& in, size_t of
   if (in.inode->kind == Inode::Kind::kMemory) {
     return Sent(out.SendPages(*in.inode->memory, offset, count), 0, "sendfile");
   }
+  scheduler_.access().Write(in.inode->object, "a file");
   in.inode->cached = true;
   ++files_sent_;
   return Sent(out.SendCached(in.inode->content, offset, count), 0, "sendfile");

@@ -10,10 +10,14 @@ namespace {
 
 class HasEnded final : public Condition {
  public:
-  explicit HasEnded(const SimThread& thread) : thread_(thread) {}
-  bool Holds() const override { return thread_.state == SimThread::State::kDone; }
+  HasEnded(const AccessCheck& access, const SimThread& thread) : access_(access), thread_(thread) {}
+  bool Holds() const override {
+    access_.Read(thread_.signals_object, "a thread");
+    return thread_.state == SimThread::State::kDone;
+  }
 
  private:
+  const AccessCheck& access_;
   const SimThread& thread_;
 };
 
@@ -26,19 +30,27 @@ class SimMutex final : public Mutex, private Condition {
 
   // A signal that comes while it is waited for runs its handler; the wait goes on (futex(2)).
   void lock() override {
-    const SimKernel::Call call(kernel_, "mutex lock", Footprint().Write(object_), this);
+    const SimKernel::Call call(kernel_, "mutex lock", Footprint().Lock(object_), this);
     CHECK(!held_);
-    held_ = true;
+    Set(true);
   }
   void unlock() override {
-    const SimKernel::Call call(kernel_, "mutex unlock", Footprint().Write(object_));
+    const SimKernel::Call call(kernel_, "mutex unlock", Footprint().Unlock(object_));
     CHECK(held_);
-    held_ = false;
+    Set(false);
   }
 
  private:
   friend class SimCondVar;
-  bool Holds() const override { return !held_; }
+  bool Holds() const override { return free(); }
+  bool free() const {
+    kernel_.scheduler_.access().Read(object_, "a mutex");
+    return !held_;
+  }
+  void Set(bool held) {
+    kernel_.scheduler_.access().Write(object_, "a mutex");
+    held_ = held;
+  }
 
   SimKernel& kernel_;
   const ObjectId object_;
@@ -53,19 +65,22 @@ class SimCondVar final : public CondVar {
   void wait(Mutex& held) override {
     auto& mutex = static_cast<SimMutex&>(held);
     Waiter waiter(mutex);
-    const Footprint both = Footprint().Write(object_).Write(mutex.object_);
     {
-      const SimKernel::Call call(kernel_, "condvar wait", both);
+      const Footprint footprint = Footprint().Write(object_).Unlock(mutex.object_);
+      const SimKernel::Call call(kernel_, "condvar wait", footprint);
       CHECK(mutex.held_);
-      mutex.held_ = false;
+      mutex.Set(false);
+      Writes();
       waiters_.push_back(&waiter);
     }
-    const SimKernel::Call call(kernel_, "condvar wakes", both, &waiter);
-    mutex.held_ = true;
+    const Footprint footprint = Footprint().Write(object_).Lock(mutex.object_);
+    const SimKernel::Call call(kernel_, "condvar wakes", footprint, &waiter);
+    mutex.Set(true);
   }
 
   void signal() override {
     const SimKernel::Call call(kernel_, "condvar signal", Footprint().Write(object_));
+    Writes();
     if (waiters_.empty()) return;
     // POSIX leaves open which one.
     const size_t which = kernel_.scheduler_.PickValue("which waiter", waiters_.size());
@@ -75,6 +90,7 @@ class SimCondVar final : public CondVar {
 
   void broadcast() override {
     const SimKernel::Call call(kernel_, "condvar broadcast", Footprint().Write(object_));
+    Writes();
     for (Waiter* waiter : waiters_) waiter->woken = true;
     waiters_.clear();
   }
@@ -82,10 +98,12 @@ class SimCondVar final : public CondVar {
  private:
   struct Waiter final : public Condition {
     explicit Waiter(const SimMutex& of) : mutex(of) {}
-    bool Holds() const override { return woken && !mutex.held_; }
+    bool Holds() const override { return woken && mutex.free(); }
     const SimMutex& mutex;
     bool woken = false;
   };
+
+  void Writes() const { kernel_.scheduler_.access().Write(object_, "a condition variable"); }
 
   SimKernel& kernel_;
   const ObjectId object_;
@@ -99,18 +117,23 @@ class SimWord final : public SharedWord {
 
   uint64_t load() override {
     const SimKernel::Call call(kernel_, "word load", Footprint().Read(object_));
+    kernel_.scheduler_.access().Read(object_, "a shared word");
     return value_;
   }
   void store(uint64_t value) override { Update("word store", value); }
   uint64_t exchange(uint64_t value) override { return Update("word exchange", value); }
   uint64_t fetch_add(uint64_t value) override {
     const SimKernel::Call call(kernel_, "word fetch_add", Footprint().Write(object_));
-    return std::exchange(value_, value_ + value);
+    return Set(value_ + value);
   }
 
  private:
   uint64_t Update(const char* operation, uint64_t value) {
     const SimKernel::Call call(kernel_, operation, Footprint().Write(object_));
+    return Set(value);
+  }
+  uint64_t Set(uint64_t value) {
+    kernel_.scheduler_.access().Write(object_, "a shared word");
     return std::exchange(value_, value);
   }
 
@@ -128,7 +151,7 @@ Result<ThreadId> SimKernel::thread_create(const char* name, std::function<void()
 void SimKernel::thread_join(ThreadId id) {
   SimThread* thread = FindThread(static_cast<pid_t>(id));
   CHECK(thread != nullptr && !thread->joined);
-  const HasEnded ended(*thread);
+  const HasEnded ended(scheduler_.access(), *thread);
   Call call(*this, "pthread_join", Footprint().Read(thread->signals_object), &ended);
   thread->joined = true;
 }

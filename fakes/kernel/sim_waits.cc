@@ -19,10 +19,6 @@ Nanoseconds ToNanoseconds(const timespec& time) {
 
 constexpr uint64_t kEventfdMax = UINT64_MAX - 1;
 
-TimePoint AfterMilliseconds(TimePoint now, int ms) {
-  return ms < 0 ? kNever : now + std::chrono::milliseconds(ms);
-}
-
 }  // namespace
 
 short Description::Readiness() const {
@@ -81,21 +77,14 @@ Result<int> SimKernel::Poll(const char* name, pollfd* fds, nfds_t nfds,
     nfds_t nfds_;
   };
 
-  SimThread& self = scheduler_.current();
   Footprint footprint;
   for (nfds_t i = 0; i < nfds; ++i) footprint.Add(Using(fds[i].fd, false));
-  if (sigmask != nullptr) footprint.Add(signals_.DeliveryFootprint(self));
+  if (sigmask != nullptr) footprint.Add(signals_.WaitFootprint(scheduler_.current(), *sigmask));
   if (timeout) footprint.Add(LooksAtTheClock());
-  Call call(*this, name, footprint);
-  const TimePoint deadline = timeout ? scheduler_.now() + *timeout : kNever;
-  WaitMask mask(self, sigmask);
   const Ready ready(*this, fds, nfds);
+  Call call(*this, name, footprint, sigmask, ready, timeout.value_or(kForEver));
   if (const int count = Scan(fds, nfds); count > 0) return count;
-  if (!signals_.Deliverable(self) && deadline > scheduler_.now()) {
-    scheduler_.Sleep(name, footprint, &ready, deadline);
-    if (const int count = Scan(fds, nfds); count > 0) return count;
-  }
-  if (mask.Deliver(signals_)) return Err(EINTR, name);
+  if (call.Interrupted()) return Err(EINTR, name);
   return 0;
 }
 
@@ -130,6 +119,7 @@ Status SimKernel::epoll_ctl(int epfd, int op, int fd, epoll_event* event) {
   if (op != EPOLL_CTL_DEL && (event->events & (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE)) != 0) {
     NotModelled("epoll_ctl with EPOLLET, EPOLLONESHOT or EPOLLEXCLUSIVE");
   }
+  Writes(*epoll);
   auto& watches = epoll->watches;
   auto found = watches.begin();
   while (found != watches.end() && (found->fd != fd || found->target.lock().get() != target)) {
@@ -158,6 +148,7 @@ bool SimKernel::AnyReady(const Description& epoll) const {
   for (const Description::Watch& watch : epoll.watches) {
     const DescriptionPtr target = watch.target.lock();
     if (target == nullptr) continue;
+    scheduler_.access().Read(target->object_touched(), "what is watched");
     if ((target->Readiness() & (watch.event.events | EPOLLERR | EPOLLHUP)) != 0) return true;
   }
   return false;
@@ -166,6 +157,7 @@ bool SimKernel::AnyReady(const Description& epoll) const {
 // Starts after the last one that was reported, so that all get their turn. A description that was
 // closed leaves the set.
 int SimKernel::Scan(Description& epoll, epoll_event* events, int maxevents) const {
+  Writes(epoll);
   auto& watches = epoll.watches;
   std::erase_if(watches, [](const Description::Watch& watch) { return watch.target.expired(); });
   if (epoll.next_watch >= watches.size()) epoll.next_watch = 0;
@@ -174,8 +166,10 @@ int SimKernel::Scan(Description& epoll, epoll_event* events, int maxevents) cons
   for (size_t i = 0; i < watches.size() && count < maxevents; ++i) {
     const size_t at = (start + i) % watches.size();
     const Description::Watch& watch = watches[at];
-    const auto ready = static_cast<uint32_t>(watch.target.lock()->Readiness()) &
-                       (watch.event.events | EPOLLERR | EPOLLHUP);
+    const DescriptionPtr target = watch.target.lock();
+    scheduler_.access().Read(target->object_touched(), "what is watched");
+    const auto ready =
+        static_cast<uint32_t>(target->Readiness()) & (watch.event.events | EPOLLERR | EPOLLHUP);
     if (ready == 0) continue;
     events[count].events = ready;
     events[count++].data = watch.event.data;
@@ -186,7 +180,10 @@ int SimKernel::Scan(Description& epoll, epoll_event* events, int maxevents) cons
 
 Footprint SimKernel::Watching(const Description& epoll) const {
   Footprint footprint;
-  for (const Description::Watch& watch : epoll.watches) footprint.Add(Using(watch.fd, false));
+  for (const Description::Watch& watch : epoll.watches) {
+    const DescriptionPtr target = watch.target.lock();
+    if (target != nullptr) footprint.Read(target->object_touched());
+  }
   return footprint;
 }
 
@@ -202,28 +199,54 @@ Result<int> SimKernel::epoll_pwait(int epfd, epoll_event* events, int maxevents,
     const Description& epoll_;
   };
 
-  SimThread& self = scheduler_.current();
   Footprint footprint = Using(epfd, true);
-  if (const Description* epoll = Find(epfd)) footprint.Add(Watching(*epoll));
-  if (sigmask != nullptr) footprint.Add(signals_.DeliveryFootprint(self));
-  if (timeout_ms > 0) footprint.Add(LooksAtTheClock());
-  Call call(*this, "epoll_pwait", footprint);
-  if (Find(epfd) == nullptr) return Err(EBADF, "epoll_pwait");
-  const DescriptionPtr epoll = table_[epfd];
-  if (epoll->kind != Description::Kind::kEpoll || maxevents <= 0) return Err(EINVAL, "epoll_pwait");
-  WaitMask mask(self, sigmask);
-  if (const int count = Scan(*epoll, events, maxevents); count > 0) return count;
-  if (timeout_ms == 0) return 0;
-  const Ready ready(*this, *epoll);
-  const TimePoint deadline = AfterMilliseconds(scheduler_.now(), timeout_ms);
-  if (!signals_.Deliverable(self)) {
-    scheduler_.Sleep("epoll_pwait", footprint, &ready, deadline);
-    if (const int count = Scan(*epoll, events, maxevents); count > 0) return count;
-    if (scheduler_.now() >= deadline) return 0;
+  const bool valid = At(epfd) != nullptr && At(epfd)->kind == Description::Kind::kEpoll;
+  if (!valid || maxevents <= 0) {
+    Call call(*this, "epoll_pwait", footprint);
+    return Err(Find(epfd) == nullptr ? EBADF : EINVAL, "epoll_pwait");
   }
-  CHECK(mask.Deliver(signals_));
+  const DescriptionPtr epoll = table_[epfd];  // kept by the call, whoever closes it
+  footprint.Add(Watching(*epoll));
+  if (sigmask != nullptr) footprint.Add(signals_.WaitFootprint(scheduler_.current(), *sigmask));
+  if (timeout_ms >= 0) footprint.Add(LooksAtTheClock());
+  const Ready ready(*this, *epoll);
+  const Nanoseconds timeout =
+      timeout_ms < 0 ? kForEver : Nanoseconds(std::chrono::milliseconds(timeout_ms));
+  Call call(*this, "epoll_pwait", footprint, sigmask, ready, timeout);
+  if (const int count = Scan(*epoll, events, maxevents); count > 0) return count;
+  if (call.timed_out()) return 0;
+  CHECK(call.Interrupted());
   return Err(EINTR, "epoll_pwait");
 }
+
+SimKernel::Call::Call(SimKernel& kernel, const char* name, Footprint footprint,
+                      const sigset_t* mask, const Condition& ready, Nanoseconds timeout)
+    : kernel_(kernel), self_(kernel.scheduler_.current()) {
+  Scheduler& scheduler = kernel.scheduler_;
+  const Footprint receipt = kernel.signals_.ReceiptFootprint(self_);
+  footprint.Add(receipt);
+  const bool open = !receipt.empty() || kernel.signals_.Deliverable(self_);
+  while (open) {
+    scheduler.BeforeStep(name, footprint);
+    if (!kernel.signals_.Deliver(self_)) break;
+  }
+  if (!open) {
+    Footprint entry;
+    if (timeout != kForEver) entry.Add(kernel.LooksAtTheClock());
+    if (mask != nullptr) entry.Add(kernel.signals_.LeaderMaskFootprint(self_));
+    scheduler.BeforeStep(name, entry);
+  }
+  const TimePoint deadline = timeout == kForEver ? kNever : scheduler.now() + timeout;
+  wait_.emplace(self_, mask);
+  if (open) {
+    scheduler.Sleep(name, footprint, &ready, deadline);
+  } else {
+    scheduler.BeforeStep(name, footprint, &ready, deadline);
+  }
+  timed_out_ = deadline != kNever && scheduler.now() >= deadline;
+}
+
+bool SimKernel::Call::Interrupted() { return wait_->Deliver(kernel_.signals_); }
 
 // --- eventfd
 

@@ -119,8 +119,9 @@ class LoopStory final : public CompletionHandler, public FdeventCallback {
   io_context_t context_ = nullptr;
   std::array<iocb, kChunksMax> requests_{};
   alignas(4096) std::array<std::array<char, kChunkBytes>, kChunksMax> buffers_{};
-  std::unique_ptr<Once> sent_;
-  std::vector<std::unique_ptr<Once>> signals_;
+  std::unique_ptr<Event> sent_;
+  std::unique_ptr<Event> alarms_;
+  std::vector<std::unique_ptr<Event>> timed_alarms_;
   uint64_t dispatched_ = 0;   // completions
   uint64_t interrupted_ = 0;  // of the coordination's statistics, before the present turn
   uint64_t loop_kicks_ = 0;
@@ -135,6 +136,7 @@ class LoopStory final : public CompletionHandler, public FdeventCallback {
 void LoopStory::PrepareWorld() {
   Fd listener(kernel_, kernel_.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0).value());
   CHECK(kernel_.listen(listener.get(), 1));
+  scheduler_.BeforeWorldStep("client connects");
   connection_ = kernel_.ConnectToListener();
   socket_ = Fd(kernel_, kernel_.accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK).value());
   file_ = Fd(kernel_, kernel_.openat(AT_FDCWD, kPath, O_RDONLY | O_DIRECT, 0).value());
@@ -154,7 +156,8 @@ void LoopStory::Main() {
   loop_ = std::make_unique<EventLoop>(kernel_, *handler, *coordination);
   loop_->SetCompletionHandler(this);
   Play();
-  signals_.clear();
+  alarms_.reset();
+  timed_alarms_.clear();
   sent_.reset();
   timer_.Disarm();
   Stop();
@@ -169,17 +172,18 @@ void LoopStory::Play() {
   ArmTimer();
   if (plot_.client) {
     sent_ =
-        std::make_unique<Once>(kernel_, "client sends", Footprint().Write(connection_->object()),
-                               [this] { connection_->PeerSend("x"); });
+        std::make_unique<Event>(kernel_, "client sends", Footprint().Write(connection_->object()),
+                                [this] { connection_->PeerSend("x"); });
   }
-  for (int i = 0; i < plot_.signals; ++i) {
-    signals_.push_back(
-        std::make_unique<Once>(kernel_, "SIGALRM comes", Footprint().Write(kProcessSignals),
-                               [this] { kernel_.signals().SendToProcess(SIGALRM); }));
+  if (plot_.signals > 0) {
+    alarms_ = std::make_unique<Event>(
+        kernel_, "SIGALRM comes", kernel_.signals().SendFootprint(SIGALRM),
+        [this] { kernel_.signals().SendToProcess(SIGALRM); }, nullptr, TimePoint::min(),
+        plot_.signals);
   }
   for (const Nanoseconds time : plot_.signal_times) {
-    signals_.push_back(std::make_unique<Once>(
-        kernel_, "SIGALRM comes", Footprint().Write(kProcessSignals),
+    timed_alarms_.push_back(std::make_unique<Event>(
+        kernel_, "SIGALRM comes", kernel_.signals().SendFootprint(SIGALRM),
         [this] { kernel_.signals().SendToProcess(SIGALRM); }, nullptr, scheduler_.now() + time));
   }
   while (submitted_ < std::min(plot_.at_once, plot_.chunks)) Submit(submitted_++);

@@ -34,8 +34,8 @@ class Visitor final : public FdeventCallback {
   }
   void SendsAnyTime() {
     sends_ =
-        std::make_unique<Once>(kernel_, "client sends", Footprint().Write(connection_->object()),
-                               [this] { connection_->PeerSend("x"); });
+        std::make_unique<Event>(kernel_, "client sends", Footprint().Write(connection_->object()),
+                                [this] { connection_->PeerSend("x"); });
   }
   void Leave() {
     registration_.Reset();
@@ -54,7 +54,7 @@ class Visitor final : public FdeventCallback {
   std::shared_ptr<Connection> connection_;
   Fd socket_;
   Registration registration_;
-  std::unique_ptr<Once> sends_;
+  std::unique_ptr<Event> sends_;
 };
 
 // The loop: ends when the first visitor and the one after it were served.

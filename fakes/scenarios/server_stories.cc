@@ -99,7 +99,7 @@ class ServerStory {
   SimKernel kernel_;
   Scheduler& scheduler_;
   std::vector<std::unique_ptr<Client>> clients_;
-  std::vector<std::unique_ptr<Once>> events_;
+  std::vector<std::unique_ptr<Event>> events_;
   int first_wave_expected_ = 0;  // clients that are there, or to come
   int second_wave_expected_ = 0;
   bool second_wave_ = false;  // it is on
@@ -133,12 +133,12 @@ void ServerStory::PlanEvents() {
   const auto happens = [this](const char* label, Footprint footprint, std::function<void()> what,
                               std::function<bool()> may) {
     events_.push_back(
-        std::make_unique<Once>(kernel_, label, footprint, std::move(what), std::move(may)));
+        std::make_unique<Event>(kernel_, label, footprint, std::move(what), std::move(may)));
   };
-  const Footprint process = Footprint().Write(kProcessSignals);
   for (int i = 0; i < options_.signals; ++i) {
     happens(
-        "SIGALRM comes", process, [this] { kernel_.signals().SendToProcess(SIGALRM); }, serves);
+        "SIGALRM comes", Footprint::Everything(),
+        [this] { kernel_.signals().SendToProcess(SIGALRM); }, serves);
   }
   for (size_t i = 0; i < plot_.truncated; ++i) {
     happens(

@@ -12,31 +12,34 @@
 
 namespace pollux::sim {
 
-// Something that happens once, at any moment at which `may` says yes (always, if there is none),
-// but not before a time.
-class Once final : public Actor {
+// Something that happens, at any moment at which `may` says yes (always, if there is none) but not
+// before a time, once or several times. (That is one actor, not several: what cannot be told apart
+// need not be tried in every order.)
+class Event final : public Actor {
  public:
-  Once(SimKernel& kernel, const char* label, Footprint footprint, std::function<void()> happen,
-       std::function<bool()> may = nullptr, TimePoint not_before = TimePoint::min())
+  Event(SimKernel& kernel, const char* label, Footprint footprint, std::function<void()> happen,
+        std::function<bool()> may = nullptr, TimePoint not_before = TimePoint::min(), int times = 1)
       : kernel_(kernel),
         label_(label),
         footprint_(footprint),
         happen_(std::move(happen)),
         may_(std::move(may)),
-        not_before_(not_before) {
+        not_before_(not_before),
+        left_(times) {
     if (not_before_ != TimePoint::min()) footprint_.Read(kClock);
     kernel_.scheduler().AddActor(*this);
   }
-  ~Once() override { kernel_.scheduler().RemoveActor(*this); }
+  ~Event() override { kernel_.scheduler().RemoveActor(*this); }
 
   bool happened() const { return happened_; }
 
-  bool Enabled() const override { return !happened_ && (may_ == nullptr || may_()); }
+  bool Enabled() const override { return left_ > 0 && (may_ == nullptr || may_()); }
   TimePoint not_before() const override { return not_before_; }
   Footprint footprint() const override { return footprint_; }
   const char* label() const override { return label_; }
   void Happen() override {
     happened_ = true;
+    --left_;
     happen_();
   }
 
@@ -47,6 +50,7 @@ class Once final : public Actor {
   const std::function<void()> happen_;
   const std::function<bool()> may_;
   const TimePoint not_before_;
+  int left_;
   bool happened_ = false;
 };
 

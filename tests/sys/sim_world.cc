@@ -12,21 +12,33 @@ class SimPeer final : public Peer {
  public:
   SimPeer(sim::Scheduler& scheduler, std::shared_ptr<sim::Connection> connection)
       : scheduler_(scheduler), connection_(std::move(connection)) {}
-  ~SimPeer() override { connection_->PeerClose(); }
+  ~SimPeer() override {
+    scheduler_.BeforeWorldStep("peer closes");
+    connection_->PeerClose();
+  }
 
-  void Send(std::string_view bytes) override { connection_->PeerSend(bytes); }
+  void Send(std::string_view bytes) override {
+    scheduler_.BeforeWorldStep("peer sends");
+    connection_->PeerSend(bytes);
+  }
   std::string Receive(size_t count) override {
     std::string bytes;
     const Arrived arrived(*connection_);
-    const sim::Footprint footprint = sim::Footprint().Write(connection_->object());
+    scheduler_.BeforeWorldStep("peer looks");
     while (bytes.size() < count && !connection_->peer_ended()) {
-      scheduler_.Sleep("peer receives", footprint, &arrived, sim::kNever);
+      scheduler_.Sleep("peer receives", sim::Footprint::Everything(), &arrived, sim::kNever);
       bytes += connection_->PeerTake(count - bytes.size());
     }
     return bytes;
   }
-  void HalfClose() override { connection_->PeerHalfClose(); }
-  void Reset() override { connection_->PeerReset(); }
+  void HalfClose() override {
+    scheduler_.BeforeWorldStep("peer ends its stream");
+    connection_->PeerHalfClose();
+  }
+  void Reset() override {
+    scheduler_.BeforeWorldStep("peer resets");
+    connection_->PeerReset();
+  }
 
  private:
   class Arrived final : public sim::Condition {
@@ -53,12 +65,14 @@ void SimWorld::Run(const std::function<void()>& body) {
 }
 
 std::string SimWorld::MakeFile(size_t size) {
+  kernel_.scheduler().BeforeWorldStep("a file is made");
   std::string path = "/scratch/" + std::to_string(files_++);
   kernel_.AddFile(path, std::make_shared<std::string>(FileBytes(0, size)));
   return path;
 }
 
 std::unique_ptr<Peer> SimWorld::Connect(const sockaddr_storage& address) {
+  kernel_.scheduler().BeforeWorldStep("peer connects");
   auto connection = kernel_.ConnectTo(address);
   CHECK(connection != nullptr);
   return std::make_unique<SimPeer>(kernel_.scheduler(), std::move(connection));

@@ -1,0 +1,232 @@
+// The reductions against the naive search on programs that nobody thought of: a few threads that do
+// a few things drawn by seed. Each must come to the same ends.
+//
+// What a program does covers what steps can depend on: words, a mutex, an eventfd and who waits for
+// it, signals for a thread and for the process, masks, waits with a mask of their own, and the
+// clock while time-outs may come early.
+#include <gtest/gtest.h>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/sys/raii.h"
+#include "fakes/explore/exhaustive.h"
+#include "fakes/kernel/sim_kernel.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr int kPrograms = 150;
+constexpr uint64_t kNaiveMax = 6000;  // executions; programs with more are passed over
+
+enum class Action {
+  kAdd,
+  kLoad,
+  kLockedStore,
+  kKickMain,
+  kSignalProcess,
+  kOpenMask,
+  kCloseMask,
+  kSleep,
+  kSleepOpen,
+  kWriteEventfd,
+  kReadEventfd,
+  kAwaitEventfd,
+  kAwaitEventfdOpen,
+  kLookAtClock,
+};
+constexpr int kActions = 14;
+
+using Script = std::vector<std::vector<Action>>;  // by thread; the first is the leader
+
+Script Draw(std::minstd_rand& random) {
+  const size_t threads = 2 + random() % 2;
+  Script script(threads);
+  for (auto& actions : script) {
+    const size_t count = 1 + random() % (threads == 2 ? 4 : 2);
+    for (size_t i = 0; i < count; ++i) actions.push_back(static_cast<Action>(random() % kActions));
+  }
+  return script;
+}
+
+class Play {
+ public:
+  Play(SimKernel& kernel, const Script& script)
+      : kernel_(kernel),
+        script_(script),
+        start_(MonotonicNow(kernel)),
+        main_(kernel.gettid()),
+        logs_(script.size()),
+        word_(kernel.word_create(0)),
+        mutex_(kernel.mutex_create()) {}
+
+  // What each thread saw, and what is left.
+  std::string Run() {
+    static volatile int handled;
+    handled = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { handled = handled + 1; };
+    EXPECT_TRUE(kernel_.sigaction(SIGUSR1, action));
+    EXPECT_TRUE(kernel_.sigaction(SIGUSR2, action));
+    EXPECT_TRUE(kernel_.pthread_sigmask(SIG_BLOCK, kBoth, nullptr));
+    eventfd_ = Fd(kernel_, kernel_.eventfd(0, EFD_NONBLOCK).value());
+    {
+      std::vector<Thread> threads;
+      for (size_t i = 1; i < script_.size(); ++i) {
+        threads.emplace_back(kernel_, kernel_.thread_create("t", [this, i] { Act(i); }).value());
+      }
+      Act(0);
+    }
+    std::string end;
+    for (const std::string& log : logs_) end += log + "|";
+    sigset_t pending{};
+    EXPECT_TRUE(kernel_.sigpending(&pending));
+    end += std::to_string(word_->load()) + " " + std::to_string(handled) + " " +
+           std::to_string(ToBits(pending));
+    eventfd_.Reset();
+    return end;
+  }
+
+ private:
+  void Act(size_t who) {
+    for (const Action action : script_[who]) logs_[who] += Do(action) + " ";
+  }
+
+  std::string Await(bool open, int ms) {
+    pollfd entry{eventfd_.get(), POLLIN, 0};
+    const timespec timeout{0, ms * 1'000'000};
+    const sigset_t none = ToSet(0);
+    const Result<int> got = kernel_.ppoll(&entry, 1, &timeout, open ? &none : nullptr);
+    return got ? std::to_string(*got) : "EINTR";
+  }
+
+  std::string Sleep(bool open, int ms) {
+    const timespec timeout{0, ms * 1'000'000};
+    const sigset_t none = ToSet(0);
+    const Result<int> got = kernel_.ppoll(nullptr, 0, &timeout, open ? &none : nullptr);
+    return got ? std::to_string(*got) : "EINTR";
+  }
+
+  std::string Do(Action action) {
+    switch (action) {
+      case Action::kAdd:
+        return std::to_string(word_->fetch_add(1));
+      case Action::kLoad:
+        return std::to_string(word_->load());
+      case Action::kLockedStore: {
+        mutex_->lock();
+        const uint64_t seen = word_->load();
+        word_->store(seen + 10);
+        mutex_->unlock();
+        return std::to_string(seen);
+      }
+      case Action::kKickMain:
+        EXPECT_TRUE(kernel_.tgkill(kernel_.getpid(), main_, SIGUSR1));
+        return "k";
+      case Action::kSignalProcess:
+        EXPECT_TRUE(kernel_.kill(kernel_.getpid(), SIGUSR2));
+        return "s";
+      case Action::kOpenMask:
+      case Action::kCloseMask: {
+        const int how = action == Action::kOpenMask ? SIG_UNBLOCK : SIG_BLOCK;
+        EXPECT_TRUE(kernel_.pthread_sigmask(how, kBoth, nullptr));
+        return "m";
+      }
+      case Action::kSleep:
+        return Sleep(false, 20);
+      case Action::kSleepOpen:
+        return Sleep(true, 30);
+      case Action::kWriteEventfd: {
+        const uint64_t one = 1;
+        EXPECT_TRUE(kernel_.write(eventfd_.get(), &one, sizeof one));
+        return "w";
+      }
+      case Action::kReadEventfd: {
+        uint64_t value = 0;
+        (void)kernel_.read(eventfd_.get(), &value, sizeof value);  // EAGAIN: 0
+        return std::to_string(value);
+      }
+      case Action::kAwaitEventfd:
+        return Await(false, 40);
+      case Action::kAwaitEventfdOpen:
+        return Await(true, 50);
+      case Action::kLookAtClock:
+        return std::to_string((MonotonicNow(kernel_) - start_).count() / 1'000'000) + "ms";
+    }
+    return "";
+  }
+
+  const sigset_t kBoth = ToSet(SignalBit(SIGUSR1) | SignalBit(SIGUSR2));
+  SimKernel& kernel_;
+  const Script& script_;
+  const TimePoint start_;
+  const pid_t main_;
+  std::vector<std::string> logs_;
+  std::unique_ptr<SharedWord> word_;
+  std::unique_ptr<Mutex> mutex_;
+  Fd eventfd_;
+};
+
+struct Seen {
+  std::set<std::string> ends;
+  uint64_t executions = 0;
+  bool exhausted = false;
+};
+
+Seen RunAll(Reduction reduction, const Script& script, SimOptions options, Resources& resources) {
+  ExhaustiveStrategy strategy(reduction);
+  Seen seen;
+  while (seen.executions < kNaiveMax && strategy.Begin()) {
+    SimKernel kernel(strategy, resources, options);
+    std::string end;
+    if (!kernel.Run([&] { end = Play(kernel, script).Run(); })) {
+      end = kernel.scheduler().violation()->oracle;
+    }
+    strategy.End();
+    seen.ends.insert(end);
+    ++seen.executions;
+  }
+  seen.exhausted = strategy.exhausted();
+  return seen;
+}
+
+TEST(RandomProgramsTest, ReductionsComeToTheEndsOfTheNaiveSearch) {
+  Resources resources;
+  int compared = 0, with_several_ends = 0;
+  uint64_t naive_executions = 0, reduced_executions = 0;
+  for (unsigned seed = 1; seed <= kPrograms; ++seed) {
+    std::minstd_rand random(seed * 7919);
+    const Script script = Draw(random);
+    SimOptions options;
+    options.scheduler.early_timeouts = static_cast<int>(random() % 3);
+    options.leader_first = random() % 4 != 0;
+    const Seen naive = RunAll(Reduction::kNone, script, options, resources);
+    if (!naive.exhausted) continue;
+    ++compared;
+    with_several_ends += naive.ends.size() > 1 ? 1 : 0;
+    for (const Reduction reduction : {Reduction::kSleepSets, Reduction::kDpor}) {
+      const Seen reduced = RunAll(reduction, script, options, resources);
+      EXPECT_TRUE(reduced.exhausted);
+      EXPECT_EQ(reduced.ends, naive.ends)
+          << "seed " << seed << ", " << (reduction == Reduction::kDpor ? "dpor" : "sleep sets");
+      if (reduction == Reduction::kDpor) reduced_executions += reduced.executions;
+    }
+    naive_executions += naive.executions;
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(compared, kPrograms / 2);
+  EXPECT_GT(with_several_ends, compared / 3);
+  EXPECT_LT(reduced_executions * 3, naive_executions);
+  RecordProperty("compared", compared);
+  RecordProperty("naive_executions", static_cast<int>(naive_executions));
+  RecordProperty("reduced_executions", static_cast<int>(reduced_executions));
+}
+
+}  // namespace
+}  // namespace pollux::sim
