@@ -61,7 +61,7 @@ Result<io_context_t> SimKernel::io_setup(unsigned nr_events) {
 }
 
 Status SimKernel::io_destroy(io_context_t ctx) {
-  Footprint footprint = Opening();
+  Footprint footprint = Opening().Add(signals_.ReceiptFootprint(scheduler_.current()));
   if (Find(ctx) != nullptr) footprint.Write(Find(ctx)->object());
   Call call(*this, "io_destroy", footprint);
   AioContext* context = Find(ctx);

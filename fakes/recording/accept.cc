@@ -67,9 +67,18 @@ class Performance {
     translation_.spawn = [this](int thread) {
       return kernel_.thread_create("recorded", [this, thread] { Play(thread); });
     };
-    translation_.peer_connects = [this] { peer_ = kernel_.ConnectToListener(); };
-    translation_.peer_sends = [this](const std::string& bytes) { peer_->PeerSend(bytes); };
-    translation_.peer_takes = [this](size_t count) { return peer_->PeerTake(count); };
+    translation_.peer_connects = [this] {
+      kernel_.scheduler().BeforeWorldStep("peer connects");
+      peer_ = kernel_.ConnectToListener();
+    };
+    translation_.peer_sends = [this](const std::string& bytes) {
+      kernel_.scheduler().BeforeWorldStep("peer sends");
+      peer_->PeerSend(bytes);
+    };
+    translation_.peer_takes = [this](size_t count) {
+      kernel_.scheduler().BeforeWorldStep("peer takes");
+      return peer_->PeerTake(count);
+    };
   }
 
   void Run() {

@@ -26,6 +26,7 @@ class Visitor final : public FdeventCallback {
  public:
   Visitor(SimKernel& kernel, int listener, std::function<void(Visitor&)> on_event)
       : kernel_(kernel), on_event_(std::move(on_event)) {
+    kernel_.scheduler().BeforeWorldStep("client connects");
     connection_ = kernel_.ConnectToListener();
     socket_ = Fd(kernel_, kernel_.accept4(listener, nullptr, nullptr, SOCK_NONBLOCK).value());
   }

@@ -28,6 +28,7 @@ class PageReferencesTest : public ::testing::Test {
     EXPECT_TRUE(kernel_.Run([&] {
       Fd listener(kernel_, kernel_.socket(AF_INET, SOCK_STREAM, 0).value());
       EXPECT_TRUE(kernel_.listen(listener.get(), 1));
+      kernel_.scheduler().BeforeWorldStep("peer connects");
       const auto connection = kernel_.ConnectToListener();
       Fd socket(kernel_, kernel_.accept4(listener.get(), nullptr, nullptr, 0).value());
       memory_ = Fd(kernel_, kernel_.memfd_create("page", 0).value());
@@ -41,6 +42,7 @@ class PageReferencesTest : public ::testing::Test {
       off_t offset = 0;
       EXPECT_EQ(kernel_.sendfile(socket.get(), memory_.get(), &offset, kPage).value(), kPage);
       then();
+      kernel_.scheduler().BeforeWorldStep("peer takes");
       received_ = connection->PeerTake(kPage);
       memory_.Reset();
     }));
