@@ -2,6 +2,7 @@
 what it breaks and who has to notice. That they are noticed is for ci/mutants itself."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -53,6 +54,24 @@ def test_bad_usage(arguments, words):
     assert result.returncode == 2, result
     for word in words:
         assert word in result.stderr
+
+
+def test_ctrl_c_ends_it_and_what_it_runs():
+    process = subprocess.Popen([COMMAND, "no-punch"], text=True, stderr=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        line = process.stderr.readline()
+        if "another ci/mutants" in line:
+            pytest.skip("ci/mutants runs in this tree")
+        assert "the clean tree" in line
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert rest.splitlines()[-1] == "ci/mutants: stopped"
+    assert "Traceback" not in rest
 
 
 def test_patch_that_does_not_apply_is_named(tmp_path):

@@ -137,6 +137,35 @@ TEST(ExhaustiveTest, SignalBeforeOrAfterAWordIsSet) {
   EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"001", "011", "111"}));
 }
 
+// Two threads have it open while they ask for a word; a third, which has not, sends it.
+TEST(ExhaustiveTest, SignalForTheProcessGoesToTheLeaderFirstUnlessAnyThreadWillDo) {
+  static SimKernel* kernel_of_handler;
+  static volatile pid_t handled_by;
+  const Program program = [](SimKernel& kernel) {
+    kernel_of_handler = &kernel;
+    handled_by = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { handled_by = kernel_of_handler->gettid(); };
+    EXPECT_TRUE(kernel.sigaction(SIGUSR1, action));
+    auto word = kernel.word_create(0);
+    Thread other = Spawn(kernel, [&] { (void)word->load(); });
+    Thread sender = Spawn(kernel, [&] {
+      EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, ToSet(SignalBit(SIGUSR1)), nullptr));
+      (void)kernel.kill(kernel.getpid(), SIGUSR1);
+    });
+    (void)word->load();
+    other.Join();
+    sender.Join();
+    return std::string(handled_by == kernel.getpid() ? "leader" : "another");
+  };
+  SimOptions options;
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends, (std::set<std::string>{"leader"}));
+  options.leader_first = false;
+  ExpectReductionsAgree(program, options);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends,
+            (std::set<std::string>{"another", "leader"}));
+}
+
 // Poll's lost wake-up against ppoll, which has none.
 TEST(ExhaustiveTest, CheckThenPollSleepsThroughASignalAndPpollDoesNot) {
   const auto ends = [](bool atomic, Reduction reduction) {
