@@ -21,6 +21,9 @@ ROWS = (
     ("one read, every order", ["explore", "one-chunk"]),
     ("a client's byte during a read, every order", ["explore", "slow-read"]),
     ("a foreign signal during a read, every order", ["explore", "foreign-signal"]),
+    ("two reads and a client's byte, every order", ["explore", "two-chunks"]),
+    ("one read, two foreign signals, a fault, every order",
+     ["explore", "one-chunk", "--signals", "2", "--faults", "1"]),
     ("two reads at once, every order", ["explore", "two-at-once"]),
     ("the server, a late reader, 500 orders", ["run", "late-reader", "--runs", "500"]),
     ("the server, ten clients, 200 orders", ["run", "ten-downloads", "--runs", "200"]),
@@ -57,7 +60,8 @@ def judge(command, status, out, err, expected):
 
 def _search(arguments, coordination, expected):
     os.makedirs(folder(), exist_ok=True)
-    kept = os.path.join(folder(), f"{arguments[1]}-{coordination}.replay")
+    words = [word.lstrip("-") for word in arguments[1:]]
+    kept = os.path.join(folder(), f"{'-'.join(words)}-{coordination}.replay")
     command = [*arguments, "--coordination", coordination]
     done = subprocess.run([os.path.join(servers.build_folder(), "pollux-sim"), *command, "--save",
                            kept], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
