@@ -8,6 +8,13 @@
 namespace pollux::sim {
 namespace {
 
+// A sanitizer has more to say of a crash.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::initializer_list<int> kLast = {SIGABRT};
+#else
+constexpr std::initializer_list<int> kLast = {SIGABRT, SIGSEGV};
+#endif
+
 // A signal handler gets no context.
 std::function<void()>* g_say = nullptr;
 
@@ -22,11 +29,11 @@ extern "C" void PolluxLastWords(int signum) {
 
 LastWords::LastWords(std::function<void()> say) {
   g_say = new std::function<void()>(std::move(say));
-  for (const int signum : {SIGABRT, SIGSEGV}) (void)signal(signum, PolluxLastWords);
+  for (const int signum : kLast) (void)signal(signum, PolluxLastWords);
 }
 
 LastWords::~LastWords() {
-  for (const int signum : {SIGABRT, SIGSEGV}) (void)signal(signum, SIG_DFL);
+  for (const int signum : kLast) (void)signal(signum, SIG_DFL);
   delete std::exchange(g_say, nullptr);
 }
 
