@@ -47,6 +47,16 @@ bool HasDotSegment(std::string_view path) {
   }
 }
 
+// Head and fields within the limits; `head` from the request line on.
+void CheckLimits(std::string_view head, const Request& request) {
+  const Limits limits;
+  while (head.starts_with("\r\n")) head.remove_prefix(2);
+  CHECK(head.size() <= limits.head_bytes_max);
+  CHECK(request.target.size() <= limits.target_bytes_max);
+  const auto lines = static_cast<size_t>(std::count(head.begin(), head.end(), '\n'));
+  CHECK(lines >= 2 && lines - 2 <= limits.header_count_max);  // request line and empty line
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -62,6 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   CHECK(whole.outcome.consumed == split.outcome.consumed);
   const Request& request = whole.request;
+  CheckLimits(bytes.substr(0, whole.outcome.consumed), request);
   CHECK(request.path == split.request.path);
   CHECK(request.query == split.request.query);
   CHECK(request.host == split.request.host);
@@ -70,7 +81,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(request.content_length == split.request.content_length);
   CHECK(request.keep_alive == split.request.keep_alive);
 
-  CHECK(request.path == "*" || request.path.starts_with('/'));
+  // CONNECT has an authority for its target.
+  const bool pathless =
+      request.method_name == "CONNECT" ? request.path.empty() : request.path == "*";
+  CHECK(pathless || request.path.starts_with('/'));
   CHECK(request.path.find('\0') == std::string::npos);
   CHECK(!HasDotSegment(request.path));
   CHECK(!(request.chunked && request.content_length));  // RFC 9112 §6.1: one framing or none

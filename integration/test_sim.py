@@ -182,3 +182,35 @@ def test_ctrl_c_ends_a_search_with_its_summary(tmp_path, arguments):
     assert re.search(r"^[a-z-]+: [1-9]\d* executions, .*: nothing found$", out, re.M), out
     assert "stopped by Ctrl-C" in out
     assert os.listdir(tmp_path) == []
+
+
+SCRIPT = b"\0GET /small HTTP/1.1\r\nHost: a\r\n\r\n\xffcGET /large HTTP/1.0\r\n\r\n"
+
+
+def test_an_input_of_the_fuzzer_is_a_replay_file(tmp_path):
+    (tmp_path / "input").write_bytes(b"PXF1\1\1\5" + SCRIPT + b"\xffe" + bytes(range(40)))
+    replayed = run("replay", "input", cwd=tmp_path)
+    assert replayed.returncode == 0, replayed
+    assert "client speaks" in replayed.stdout and "nothing is violated" in replayed.stdout
+    assert replayed.stderr == ""
+
+
+def test_clients_say_what_a_script_has_them_say(tmp_path):
+    (tmp_path / "script").write_bytes(SCRIPT)
+    told = run("run", "conversation", "--script", "script", "--runs", 20, cwd=tmp_path)
+    assert told.returncode == 0, told
+    assert "20 executions" in told.stdout
+    assert_one_line_and_2(run("run", "conversation", "--script", "none", cwd=tmp_path), "none")
+
+
+def test_a_violated_script_shrinks_with_its_schedule(tmp_path):
+    (tmp_path / "script").write_bytes(SCRIPT + b"\xffn" + SCRIPT[1:])
+    found = run("run", "conversation", "--script", "script", "--steps-max", 200, "--save", "found",
+                cwd=tmp_path)
+    assert found.returncode == 1 and "spin" in found.stdout, found
+    shrunk = run("shrink", "found", "-o", "small", cwd=tmp_path)
+    assert shrunk.returncode == 0, shrunk
+    script = json.loads((tmp_path / "small").read_text())["script"]
+    assert len(script) < len(SCRIPT)
+    replayed = run("replay", "small", "--quiet", cwd=tmp_path)
+    assert replayed.returncode == 1 and replayed.stderr == "", replayed

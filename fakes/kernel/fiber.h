@@ -52,8 +52,8 @@ class Fiber {
     void* caught = nullptr;
     unsigned uncaught = 0;
   } exceptions_;
-  void* asan_fake_stack_ = nullptr;
-  void* tsan_fiber_ = nullptr;
+  [[maybe_unused]] void* asan_fake_stack_ = nullptr;
+  [[maybe_unused]] void* tsan_fiber_ = nullptr;  // under another sanitizer
 };
 
 // Keeps fibers from one execution to the next.

@@ -97,7 +97,23 @@ Result<std::string> SimKernel::Resolve(int dirfd, const char* path, bool beneath
     if (beneath) return Err(EXDEV, operation);
     full.assign(1, '/');
   }
+  if (UsesFileAsFolder(full, std::string_view(path).ends_with('/'))) {
+    return Err(ENOTDIR, operation);
+  }
   return full;
+}
+
+// Whether something before the last part of `path`, or that too with a slash behind it, is no
+// folder.
+bool SimKernel::UsesFileAsFolder(const std::string& path, bool slash) const {
+  for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    const bool last = end == std::string::npos;
+    if (last && !slash) return false;
+    const auto found = paths_.find(path.substr(0, end));
+    if (found == paths_.end()) return false;
+    if (found->second->kind != Inode::Kind::kDirectory) return true;
+    if (last) return false;
+  }
 }
 
 Result<int> SimKernel::OpenPath(std::string path, int flags, const char* operation) {

@@ -198,6 +198,7 @@ class SimKernel final : public Kernel {
   // Files.
   Result<int> OpenPath(std::string path, int flags, const char* operation);
   Result<std::string> Resolve(int dirfd, const char* path, bool beneath, const char* operation);
+  bool UsesFileAsFolder(const std::string& path, bool slash) const;
   Result<size_t> ReadContent(Description& file, char* to, size_t count, size_t offset,
                              const char* operation);
   std::shared_ptr<Inode> NewMemoryInode();

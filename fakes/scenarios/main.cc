@@ -4,6 +4,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -12,6 +14,7 @@
 #include "fakes/scenarios/last_words.h"
 #include "fakes/scenarios/replay_file.h"
 #include "fakes/scenarios/scenario.h"
+#include "fakes/scenarios/shrink_script.h"
 
 namespace pollux::sim {
 namespace {
@@ -44,6 +47,7 @@ struct Request {
   int preemptions = -1;
   int pct_depth = 3;
   std::string save;
+  std::string script;  // a path
 };
 
 volatile std::sig_atomic_t stopped = 0;  // by Ctrl-C; looked at between executions
@@ -103,6 +107,12 @@ std::string Understand(Request& request) {
   request.options.coordination = *coordination;
   request.options.backend = *backend;
   request.options.retire = *retire;
+  if (!request.script.empty()) {
+    std::ifstream in(request.script, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    if (!in || text.empty()) return "cannot read a script from " + request.script;
+    request.options.script = text;
+  }
   return "";
 }
 
@@ -259,7 +269,8 @@ int Replay(const std::string& path, bool quiet) {
   (void)replay.Begin();
   const Outcome outcome =
       FindStory(file->story)->tell(file->options, replay, resources, quiet ? nullptr : &printer);
-  if (replay.misfits() > 0 || outcome.trace_hash != file->trace_hash) {
+  const bool known = file->trace_hash != 0;
+  if (known && (replay.misfits() > 0 || outcome.trace_hash != file->trace_hash)) {
     std::fprintf(stderr, "pollux-sim: %s was made by another build: the execution differs\n",
                  path.c_str());
   }
@@ -267,14 +278,18 @@ int Replay(const std::string& path, bool quiet) {
               static_cast<unsigned long long>(outcome.steps));
   if (outcome.violation) {
     std::printf("%s: %s\n", outcome.violation->oracle.c_str(), outcome.violation->text.c_str());
-    if (outcome.violation->oracle == file->oracle) return kFound;
+    if (!known || outcome.violation->oracle == file->oracle) return kFound;
+  }
+  if (!known) {
+    std::printf("nothing is violated\n");
+    return 0;
   }
   std::printf("%s does not happen any more\n", file->oracle.c_str());
   return outcome.violation ? kFound : kGone;
 }
 
 int ShrinkFile(const std::string& from, const std::string& to) {
-  const auto file = ReadReplay(from);
+  auto file = ReadReplay(from);
   if (!file) return Complain(file.error());
   if (file->oracle == kAbort) return Complain(from + " ends the program: replay it, as it is");
   ReplayTarget target(to);
@@ -282,19 +297,38 @@ int ShrinkFile(const std::string& from, const std::string& to) {
   StopOnCtrlC();
   Resources resources;
   const Story* story = FindStory(file->story);
-  const Shrunk shrunk = Shrink(
-      file->choices, file->oracle,
-      [&](Chooser& chooser) {
-        // Nothing fails any more: what was found so far is the end.
-        return stopped ? Outcome() : story->tell(file->options, chooser, resources, nullptr);
-      },
-      kShrinkExecutionsMax);
+  if (file->oracle.empty()) {
+    ReplayStrategy replay(file->choices);
+    (void)replay.Begin();
+    const Outcome outcome = story->tell(file->options, replay, resources, nullptr);
+    if (outcome.violation) file->oracle = outcome.violation->oracle;
+  }
+  ReplayFile out = *file;
+  const auto shrink = [&](const Choices& choices) {
+    return Shrink(
+        choices, file->oracle,
+        [&](Chooser& chooser) {
+          // Nothing fails any more: what was found so far is the end.
+          return stopped ? Outcome() : story->tell(out.options, chooser, resources, nullptr);
+        },
+        kShrinkExecutionsMax);
+  };
+  Shrunk shrunk = shrink(file->choices);
+  if (shrunk.outcome.violation && !stopped && out.options.script.size() > 1) {
+    const uint64_t executions = ShrinkScript(*story, out.options, shrunk.choices, file->oracle,
+                                             kShrinkExecutionsMax, stopped);
+    const uint64_t before = shrunk.executions + executions;
+    Shrunk again = shrink(shrunk.choices);
+    // Stopped by Ctrl-C: what is known of the longer script is told.
+    if (!again.outcome.violation) out.options.script = file->options.script;
+    if (again.outcome.violation) shrunk = std::move(again);
+    shrunk.executions += before;
+  }
   if (!shrunk.outcome.violation) {
     if (stopped) return kStopped;
     (void)Complain(file->oracle + " does not happen any more: there is nothing to shrink");
     return kGone;
   }
-  ReplayFile out = *file;
   out.choices = shrunk.choices;
   out.trace_hash = shrunk.outcome.trace_hash;
   if (!target.Write(out)) return Complain("cannot write " + to);
@@ -314,6 +348,8 @@ void AddStory(CLI::App& command, Request& request) {
       ->capture_default_str();
   command.add_option("--retire", request.words.retire, "punch, fresh, reuse")
       ->capture_default_str();
+  command.add_option("--script", request.script,
+                     "A file: what the clients of `conversation` say (conversation_script.h)");
   command.add_option("--strategy", request.words.strategy, "random, pct, exhaustive")
       ->capture_default_str();
   command.add_option("--seed", request.seed, "Of the first execution; the next has the next")

@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "fakes/scenarios/fuzz_input.h"
+
 namespace pollux::sim {
 namespace {
 
@@ -19,6 +21,37 @@ constexpr size_t kFileBytesMax = 128 << 20;
 constexpr int kCountMax = 1000;  // signals, time-outs, faults
 
 using nlohmann::json;
+
+// JSON is text: a byte is the code point of its number.
+std::string ToUtf8(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) {
+      out.push_back(c);
+    } else {
+      out.push_back(static_cast<char>(0xc0 | byte >> 6));
+      out.push_back(static_cast<char>(0x80 | (byte & 0x3f)));
+    }
+  }
+  return out;
+}
+
+// Throws what FromJson throws.
+std::string FromUtf8(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte < 0x80) {
+      out.push_back(text[i]);
+    } else if ((byte == 0xc2 || byte == 0xc3) && i + 1 < text.size()) {
+      out.push_back(static_cast<char>(byte << 6 | (static_cast<unsigned char>(text[++i]) & 0x3f)));
+    } else {
+      throw json::other_error::create(501, "script", nullptr);
+    }
+  }
+  return out;
+}
 
 // Throws json's exceptions; ReadReplay catches them.
 ReplayFile FromJson(const json& file) {
@@ -41,6 +74,7 @@ ReplayFile FromJson(const json& file) {
   out.options.faults = count("faults");
   out.options.leader_first = file.at("leader_first").get<bool>();
   out.options.steps_max = file.at("steps_max").get<uint64_t>();
+  out.options.script = FromUtf8(file.value("script", std::string()));
   out.oracle = file.at("oracle").get<std::string>();
   out.trace_hash = file.at("trace_hash").get<uint64_t>();
   for (const json& entry : file.at("choices")) {
@@ -82,6 +116,7 @@ std::string ToText(const ReplayFile& replay) {
                      {"faults", replay.options.faults},
                      {"leader_first", replay.options.leader_first},
                      {"steps_max", replay.options.steps_max},
+                     {"script", ToUtf8(replay.options.script)},
                      {"oracle", replay.oracle},
                      {"trace_hash", replay.trace_hash},
                      {"choices", std::move(choices)}};
@@ -122,6 +157,9 @@ ReplayTarget::~ReplayTarget() {
 tl::expected<ReplayFile, std::string> ReadReplay(const std::string& path) {
   const auto text = ReadAll(path);
   if (!text) return tl::unexpected(text.error());
+  if (auto input = ParseFuzzInput(*text)) {
+    return ReplayFile{"conversation", std::move(input->options), std::move(input->choices), "", 0};
+  }
   const json file = json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (file.is_discarded() || !file.is_object()) {
     return tl::unexpected(path + " is no replay file, or was cut off");

@@ -15,8 +15,8 @@ struct ReplayFile {
   std::string story;
   StoryOptions options;
   Choices choices;
-  std::string oracle;  // what it violates; empty: nothing
-  uint64_t trace_hash = 0;
+  std::string oracle;       // what it violates; empty: not known yet
+  uint64_t trace_hash = 0;  // 0: not known yet
 };
 
 // Where a replay file goes. Opened before the search for what it is to hold, which would be lost if
@@ -41,7 +41,7 @@ class ReplayTarget {
   bool made_ = false;
 };
 
-// Or one line on why it is no replay file.
+// An input of the server's fuzzer (fuzz_input.h) is one, too. Or one line on why it is none.
 tl::expected<ReplayFile, std::string> ReadReplay(const std::string& path);
 
 }  // namespace pollux::sim

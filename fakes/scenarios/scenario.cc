@@ -33,6 +33,8 @@ const std::vector<Story>& AllStories() {
        TellTenDownloads},
       {"crowd", "the server; 100 clients, late and dead ones, faults, then none", false, true,
        TellCrowd},
+      {"conversation", "the server; clients who say what --script FILE has them say", false, true,
+       TellConversation},
   };
   return stories;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct StoryOptions {
   int faults = 0;          // reads that fail or come back short
   bool leader_first = true;
   uint64_t steps_max = 200'000;
+  std::string script;  // of `conversation` (conversation_script.h); empty: its usual one
 };
 
 struct Story {
@@ -75,6 +77,8 @@ Outcome TellSmallRequest(const StoryOptions& options, Chooser& chooser, Resource
                          StepListener* listener);
 Outcome TellCrowd(const StoryOptions& options, Chooser& chooser, Resources& resources,
                   StepListener* listener);
+Outcome TellConversation(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                         StepListener* listener);
 Outcome TellToyLoop(const StoryOptions& options, Chooser& chooser, Resources& resources,
                     StepListener* listener);
 

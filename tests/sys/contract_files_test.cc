@@ -69,6 +69,16 @@ TEST_P(FileContractTest, MissingFileIsEnoentAndClosedDescriptorEbadf) {
   });
 }
 
+TEST_P(FileContractTest, FileUsedAsAFolderIsEnotdir) {
+  InWorld([&] {
+    const std::string path = world_->MakeFile(1);
+    for (const char* rest : {"/", "/x", "/x/y"}) {
+      EXPECT_EQ(kernel_.openat(AT_FDCWD, (path + rest).c_str(), O_RDONLY, 0).error().code, ENOTDIR)
+          << rest;
+    }
+  });
+}
+
 TEST_P(FileContractTest, ResolveBeneathRefusesToLeaveTheFolder) {
   InWorld([&] {
     const std::string path = world_->MakeFile(10);

@@ -1,0 +1,59 @@
+// What a static server must answer to the bytes of one connection, one request after the other:
+// no sockets, no time, no threads. The heads are read with the server's own parsers, each of which
+// has references of its own (fuzz/); what is judged here is what the server makes of them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/http/mime.h"
+#include "core/http/request.h"
+
+namespace pollux::sim {
+
+// The served files by path, "/small". Folders are those above them.
+using Tree = std::map<std::string, std::shared_ptr<const std::string>>;
+
+struct ServerRules {
+  http::Limits limits;
+  size_t ranges_max = 16;
+  std::string metrics_path;
+  http::MimeTypes mime{""};
+};
+
+struct Expected {
+  int status = 0;  // of a file with conditions: of the answer without them
+  bool last = false;
+  bool head_only = false;
+  std::shared_ptr<const std::string> file;  // GET and HEAD of one that is there
+  std::string type;                         // of the file
+  bool conditions = false;                  // 304 and 412 are possible, and Range may not apply
+  std::optional<std::string> range;
+};
+
+struct Expectation {
+  std::vector<Expected> answers;
+  bool open_end = false;  // something of another request follows
+};
+
+Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& rules);
+
+// Compares what came with what was to come. Empty if it agrees; else what does not. With
+// `may_be_cut` it may end anywhere, but what there is must be right. `timed_out`: a 408 may come in
+// the end.
+std::string Compare(std::string_view received, const Expectation& expectation,
+                    const ServerRules& rules, bool may_be_cut, bool timed_out);
+
+// How many whole answers came.
+size_t CountAnswers(std::string_view received, const Expectation& expectation);
+
+// What is wrong with what the server has written, line by line; empty if nothing. `answers` is the
+// most that it may have logged.
+std::string JudgeLog(std::string_view console, size_t answers);
+
+}  // namespace pollux::sim

@@ -1,0 +1,235 @@
+// A story of the whole server and of clients who say what a script has them say: whatever that is,
+// each gets the answers that it is owed, in order and exact, and nothing else.
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/server/server.h"
+#include "fakes/scenarios/conversation_model.h"
+#include "fakes/scenarios/conversation_script.h"
+#include "fakes/scenarios/scenario.h"
+#include "fakes/scenarios/talker.h"
+#include "fakes/scenarios/world_actors.h"
+
+namespace pollux::sim {
+namespace {
+
+constexpr const char* kRoot = "/srv";
+constexpr const char* kMimeTypes = "text/html html htm\ntext/plain txt\n# nothing\n";
+// Beside the root, where no request leads.
+constexpr const char* kSecret = "TOP SECRET: this is outside of the root";
+
+constexpr const char* kUsualScript =
+    "@GET /small HTTP/1.1\r\nHost: sim\r\n\r\n"
+    "GET /large HTTP/1.1\r\nHost: sim\r\nRange: bytes=1-,0-0\r\n\r\n"
+    "\xffnPOST / HTTP/1.1\r\nHost: sim\r\nContent-Length: 3\r\n\r\n\xff"
+    "cabcGET /missing HTTP/1.0\r\n\r\n";
+
+std::shared_ptr<const std::string> MakeContent(size_t bytes) {
+  auto made = std::make_shared<std::string>(bytes, '\0');
+  // No two pages alike.
+  for (size_t i = 0; i < bytes; ++i) {
+    (*made)[i] = static_cast<char>((i * 31 + (i >> 12) * 7 + bytes) % 251);
+  }
+  return made;
+}
+
+const Tree& Files() {
+  static const Tree tree = {
+      {"/small", MakeContent(10)},           {"/empty", MakeContent(0)},
+      {"/page.html", MakeContent(4096)},     {"/large", MakeContent(20'001)},
+      {"/huge", MakeContent(70'001)},        {"/dir/index.html", MakeContent(77)},
+      {"/bare/deep.txt", MakeContent(4097)}, {"/a b", MakeContent(5)},
+  };
+  return tree;
+}
+
+class ConversationStory {
+ public:
+  ConversationStory(const StoryOptions& options, Script script, Chooser& chooser,
+                    Resources& resources, StepListener* listener)
+      : options_(options),
+        script_(std::move(script)),
+        kernel_(chooser, resources, KernelOptions()),
+        scheduler_(kernel_.scheduler()),
+        config_(MakeConfig()) {
+    scheduler_.set_listener(listener);
+    scheduler_.set_on_timeout([this](const SimThread& thread) { JudgeTimeout(thread); });
+    rules_.limits = config_.limits;
+    rules_.ranges_max = config_.rules.ranges_max;
+    rules_.metrics_path = config_.metrics_path;
+    rules_.mime = http::MimeTypes(kMimeTypes);
+  }
+
+  Outcome Tell();
+
+ private:
+  SimOptions KernelOptions() const;
+  Config MakeConfig() const;
+  void PrepareWorld();
+  void Serve();
+  bool Finished() const;
+  void JudgeTimeout(const SimThread& thread);
+  void JudgeEnd();
+  void JudgeAnswers(const Talker& talker);
+
+  const StoryOptions options_;
+  const Script script_;
+  SimKernel kernel_;
+  Scheduler& scheduler_;
+  const Config config_;
+  ServerRules rules_;
+  std::vector<std::unique_ptr<Talker>> talkers_;
+  std::vector<std::unique_ptr<Event>> signals_;
+};
+
+SimOptions ConversationStory::KernelOptions() const {
+  SimOptions out;
+  out.scheduler.steps_max = options_.steps_max;
+  out.scheduler.early_timeouts = options_.early_timeouts;
+  out.disk.faults = options_.faults;
+  out.leader_first = options_.leader_first;
+  out.send_buffer = script_.settings.socket_bytes;
+  out.peer_buffer = script_.settings.socket_bytes;
+  out.names_cached = script_.settings.names_cached;
+  return out;
+}
+
+// Without ParseArguments: it takes longer than a conversation, and has a target of its own.
+Config ConversationStory::MakeConfig() const {
+  const Settings& settings = script_.settings;
+  Config out;
+  out.root = kRoot;
+  out.listen = *SocketAddress::Parse("127.0.0.1:8080");
+  out.coordination = options_.coordination;
+  const bool published = options_.coordination == CoordinationKind::kPublished;
+  out.event_handler =
+      settings.poll || published ? EventHandlerKind::kPoll : EventHandlerKind::kEpoll;
+  out.backend.kind = options_.backend;
+  out.backend.retire = options_.retire;
+  out.backend.chunk_bytes = settings.small_chunks ? 4_KiB : 16_KiB;
+  out.backend.buffer_budget_bytes = settings.small_chunks ? 8_KiB : 64_KiB;
+  out.backend.aio_depth = 8;
+  out.io_threads = 2;
+  out.access_log.assign(1, '-');  // = "-" warns in gcc 12 (PR 105651)
+  out.metrics_path = "/metrics";
+  if (!settings.keeps_files) out.cache.files_max = 0;
+  if (settings.small_limits) {
+    out.max_connections = 2;
+    out.limits = {256, 3, 64};
+    out.rules.ranges_max = 2;
+    out.header_timeout = std::chrono::seconds(5);
+    out.idle_timeout = std::chrono::seconds(6);
+  }
+  return out;
+}
+
+void ConversationStory::PrepareWorld() {
+  kernel_.AddFile("/etc/mime.types", std::make_shared<std::string>(kMimeTypes));
+  kernel_.AddFile("/secret", std::make_shared<std::string>(kSecret));
+  for (const auto& [path, content] : Files()) kernel_.AddFile(kRoot + path, content);
+  for (const ClientScript& client : script_.clients) {
+    talkers_.push_back(std::make_unique<Talker>(kernel_, client));
+  }
+  for (int i = 0; i < options_.signals; ++i) {
+    // Not before the server has said what to do with it: until then it ends the process.
+    signals_.push_back(std::make_unique<Event>(
+        kernel_, "SIGALRM comes", Footprint::Everything(),
+        [this] { kernel_.signals().SendToProcess(SIGALRM); },
+        [this] { return kernel_.listening() && kernel_.signals().Handles(SIGALRM); }));
+  }
+  signals_.push_back(std::make_unique<Event>(
+      kernel_, "SIGTERM comes", Footprint::Everything(),
+      [this] { kernel_.signals().SendToProcess(SIGTERM); }, [this] { return Finished(); }));
+}
+
+void ConversationStory::Serve() {
+  Server server(kernel_, config_);
+  std::optional<std::string> failure = server.Acquire();
+  if (!failure) failure = server.Build();
+  if (failure) {
+    scheduler_.Report("exit", "the server does not start: " + *failure);
+    return;
+  }
+  server.Announce();
+  if (const Status end = server.Run(); !end) {
+    scheduler_.Report("exit", "the server ends with " + ToString(end.error()));
+  }
+}
+
+bool ConversationStory::Finished() const {
+  for (const auto& talker : talkers_) {
+    if (!talker->finished()) return false;
+  }
+  return true;
+}
+
+// Nothing could happen but this thread's time-out, and a client waits for an answer to something
+// that it has asked.
+void ConversationStory::JudgeTimeout(const SimThread& thread) {
+  if (!kernel_.disk().idle()) return;
+  for (const auto& talker : talkers_) {
+    if (!talker->waiting()) continue;
+    const Expectation expectation = Expect(talker->sent(), Files(), rules_);
+    if (CountAnswers(talker->received(), expectation) == expectation.answers.size()) continue;
+    // It may have to wait for others to leave.
+    if (talkers_.size() > config_.max_connections) continue;
+    scheduler_.Report("timeout rescue", "a client waited until the time-out of " +
+                                            std::string(thread.operation) + " in thread " +
+                                            thread.name);
+    return;
+  }
+}
+
+void ConversationStory::JudgeAnswers(const Talker& talker) {
+  const Expectation expectation = Expect(talker.sent(), Files(), rules_);
+  const bool faults = kernel_.disk().faults() > 0;
+  // Time passes only when nothing else can happen, or by choice.
+  const bool timed_out = talker.script().Has(Act::Kind::kPause) || talker.script().stays ||
+                         options_.early_timeouts > 0 || talkers_.size() > config_.max_connections;
+  const bool may_be_cut = faults || talker.left() || timed_out;
+  const std::string wrong = Compare(talker.received(), expectation, rules_, may_be_cut, timed_out);
+  if (!wrong.empty()) scheduler_.Report("bytes", wrong);
+  if (talker.received().find(kSecret) != std::string::npos) {
+    scheduler_.Report("outside", "a client got a file from outside of the root");
+  }
+}
+
+void ConversationStory::JudgeEnd() {
+  size_t answers = 0;
+  for (const auto& talker : talkers_) {
+    JudgeAnswers(*talker);
+    answers += Expect(talker->sent(), Files(), rules_).answers.size() + 1;  // and a 408
+  }
+  const std::string wrong = JudgeLog(kernel_.console(), answers);
+  if (!wrong.empty()) scheduler_.Report("log", wrong);
+  const std::string leaks = kernel_.Leaks();
+  if (!leaks.empty()) scheduler_.Report("leak", leaks);
+}
+
+Outcome ConversationStory::Tell() {
+  PrepareWorld();
+  if (kernel_.Run([this] { Serve(); })) JudgeEnd();
+  Outcome out;
+  out.violation = scheduler_.violation();
+  out.steps = scheduler_.steps();
+  out.trace_hash = scheduler_.trace_hash();
+  for (const auto& talker : talkers_) out.state = out.state * 31 + talker->received().size();
+  return out;
+}
+
+}  // namespace
+
+Outcome TellConversation(const StoryOptions& options, Chooser& chooser, Resources& resources,
+                         StepListener* listener) {
+  const std::string_view text =
+      options.script.empty() ? std::string_view(kUsualScript) : std::string_view(options.script);
+  ConversationStory story(options, ParseScript(text), chooser, resources, listener);
+  return story.Tell();
+}
+
+}  // namespace pollux::sim
