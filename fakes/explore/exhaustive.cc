@@ -43,6 +43,7 @@ bool ExhaustiveStrategy::Begin() {
 
 // What was possible at the last step is compared with that step: no node comes after it.
 void ExhaustiveStrategy::End() {
+  ++executions_;
   if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
   const Node* last = StepBefore(used_);
   if (last != nullptr) WantWhatEnded(nodes_[static_cast<size_t>(last - nodes_.data())], {});
@@ -278,6 +279,11 @@ double ExhaustiveStrategy::progress() const {
     weight /= of;
   }
   return exhausted_ ? 1 : done;
+}
+
+double ExhaustiveStrategy::estimate() const {
+  const double done = progress();
+  return done > 0 ? static_cast<double>(executions_) / done : 0;
 }
 
 }  // namespace pollux::sim

@@ -44,6 +44,12 @@ class ExhaustiveStrategy final : public Strategy {
   // How much of the tree was seen, between 0 and 1: what the choices on the present path leave,
   // if every branch were like the ones seen so far.
   double progress() const;
+  // How many executions there are to come to, from the ones so far: their number over progress()
+  // (weighted backtracking, Kilby et al., AAAI 2006). What is found to be wanted later is not in
+  // it, so that it grows at first. 0: nothing to go by yet.
+  double estimate() const;
+  // Of the present or last execution: how many choices it has that are recorded.
+  size_t depth() const { return used_; }
 
  private:
   static constexpr size_t kActorsMax = 32;
@@ -82,6 +88,7 @@ class ExhaustiveStrategy final : public Strategy {
   bool exhausted_ = false;
   bool begun_ = false;
   uint64_t redundant_ = 0;
+  uint64_t executions_ = 0;
   std::vector<uint32_t> actors_;            // by index
   std::array<Clock, kActorsMax> clocks_{};  // of each actor's last step on the path
 };

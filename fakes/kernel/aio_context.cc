@@ -41,6 +41,7 @@ void Disk::Start(std::unique_ptr<ReadUnderWay> read) {
   if (options_.read_time > Nanoseconds::zero()) read->due = scheduler_.now() + options_.read_time;
   scheduler_.access().Write(read->context.object(), "an AIO context");
   for (Frame* frame : read->pinned.frames) ++frame->reads;
+  read->submitted_by = scheduler_.StackHere();
   ++under_way_;
   scheduler_.AddActor(*read);
   read->context.under_way.push_back(std::move(read));
@@ -112,7 +113,9 @@ void Disk::Store(ReadUnderWay& read, const char* bytes, size_t count) {
     const size_t part = std::min(count, kPageBytes - at);
     if (part > 0 && frame->sockets > 0) {
       scheduler_.Report("page references",
-                        "a read was stored into a page that a socket's queue still refers to");
+                        "a read was stored into a page that a socket's queue still refers to" +
+                            StackTrace::Tell("the page was sent by", frame->sent_by.get()) +
+                            StackTrace::Tell("the read was submitted by", read.submitted_by.get()));
     }
     std::copy_n(bytes, part, frame->data() + at);
     bytes += part;

@@ -49,6 +49,7 @@ class ReadUnderWay final : public Actor {
   std::shared_ptr<Description> file;
   std::shared_ptr<Description> eventfd;  // IOCB_FLAG_RESFD
   PinnedPages pinned;
+  std::shared_ptr<const StackTrace> submitted_by;  // null if not kept
   TimePoint due = TimePoint::min();
 };
 

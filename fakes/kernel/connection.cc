@@ -48,6 +48,7 @@ long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
   if (length == 0) return 0;
   const long taken = Room(length);
   if (taken <= 0) return taken;
+  const std::shared_ptr<const StackTrace> stack = scheduler_.StackHere();
   for (size_t left = static_cast<size_t>(taken); left > 0;) {
     Segment segment;
     segment.offset = offset % kPageBytes;
@@ -57,6 +58,7 @@ long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
     ++frames_held_;
     segment.copied.assign(segment.frame->data() + segment.offset, segment.length);
     segment.queued_at_step = scheduler_.steps();
+    segment.frame->sent_by = segment.sent_by = stack;
     offset += segment.length;
     left -= segment.length;
     queued_ += segment.length;
@@ -154,9 +156,10 @@ void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
     frames_.Reads();
     const std::string_view now(segment.frame->data() + segment.offset, count);
     if (now != std::string_view(bytes).substr(bytes.size() - segment.length, count)) {
-      scheduler_.Report("page references", "bytes that were sent at step " +
-                                               std::to_string(segment.queued_at_step) +
-                                               " were changed before the peer took them");
+      scheduler_.Report("page references",
+                        "bytes that were sent at step " + std::to_string(segment.queued_at_step) +
+                            " were changed before the peer took them" +
+                            StackTrace::Tell("they were sent by", segment.sent_by.get()));
     }
     out->append(now);
   }

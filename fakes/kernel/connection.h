@@ -107,6 +107,7 @@ class Connection {
     std::string copied;                          // of a frame: what it held when it was queued
     size_t offset = 0;                           // of its first byte in whichever it is
     uint64_t queued_at_step = 0;
+    std::shared_ptr<const StackTrace> sent_by;  // frame bytes; null if not kept
   };
 
   void Reads() const { scheduler_.access().Read(object_, "a connection"); }

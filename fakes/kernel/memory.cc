@@ -65,6 +65,7 @@ void Frames::Drop(Frame* frame) {
   if (frame->home != nullptr) frame->home->Forget(frame->page);
   frame->home = nullptr;
   frame->copy.reset();
+  frame->sent_by.reset();
   free_.push_back(frame);
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fakes/kernel/access.h"
+#include "fakes/kernel/stack_trace.h"
 
 namespace pollux::sim {
 
@@ -43,8 +44,9 @@ struct Frame {
   MemoryFile* home = nullptr;  // null: detached, `copy` holds the contents
   size_t page = 0;             // of home
   std::unique_ptr<char[]> copy;
-  uint32_t sockets = 0;  // references from sockets' queues
-  uint32_t reads = 0;    // iocbs that aim at it
+  uint32_t sockets = 0;                       // references from sockets' queues
+  uint32_t reads = 0;                         // iocbs that aim at it
+  std::shared_ptr<const StackTrace> sent_by;  // the last of the former; null if not kept
 
   char* data();
 };

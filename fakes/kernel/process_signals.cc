@@ -52,7 +52,11 @@ Footprint ProcessSignals::LeaderMaskFootprint(const SimThread& thread) const {
 }
 
 Footprint ProcessSignals::WaitFootprint(const SimThread& thread, const sigset_t& mask) const {
-  return TakingFootprint(thread, handled_ & ~ToBits(mask)).Add(LeaderMaskFootprint(thread));
+  // What is there to be taken, if anything is, comes to it then (DeliveryFootprint).
+  return OfProcess(handled_ & ~ToBits(mask), &Footprint::reads)
+      .Read(thread.signals_object)
+      .Read(kDispositions)
+      .Add(LeaderMaskFootprint(thread));
 }
 
 Footprint ProcessSignals::MaskFootprint(const SimThread& thread, uint64_t mask) const {

@@ -22,6 +22,7 @@
 #include "fakes/kernel/access.h"
 #include "fakes/kernel/choices.h"
 #include "fakes/kernel/fiber.h"
+#include "fakes/kernel/stack_trace.h"
 
 namespace pollux::sim {
 
@@ -102,6 +103,9 @@ struct SchedulerOptions {
   uint64_t steps_max = 1'000'000;
   // How many sleeps may end by their time-out although something else can happen.
   int early_timeouts = 0;
+  // Keep who submitted a read and who sent a page, for reports. Slow: for an execution that is
+  // known to violate something.
+  bool stacks = false;
 };
 
 // Knows whether a thread has a signal to handle, and which state that depends on.
@@ -164,6 +168,11 @@ class Scheduler {
   bool time_is_a_choice() const { return options_.early_timeouts > 0; }
   size_t PickValue(const char* label, size_t count);
   ObjectId NewObject();
+
+  // Where the running thread is; null if nobody wants to know.
+  std::shared_ptr<const StackTrace> StackHere() const {
+    return options_.stacks ? StackTrace::Here() : nullptr;
+  }
 
   // The first one of an execution counts. The execution goes on.
   void Report(const char* oracle, std::string text);

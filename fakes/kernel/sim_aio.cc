@@ -161,7 +161,8 @@ Result<int> SimKernel::GetEvents(const char* name, io_context_t ctx, long min_nr
     Call call(*this, name, footprint);
     const int count = Reap(ctx, nr, events);
     if (count == 0 || sigmask == nullptr) return count;
-    WaitMask mask(call.self(), sigmask);
+    WaitMask mask(call.self());
+    mask.Open(sigmask);
     (void)mask.Deliver(signals_);
     return count;
   }

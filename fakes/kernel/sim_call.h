@@ -1,8 +1,6 @@
 // The frame of every call of the simulated kernel. Internal to fakes/kernel.
 #pragma once
 
-#include <optional>
-
 #include "fakes/kernel/sim_kernel.h"
 
 namespace pollux::sim {
@@ -13,15 +11,22 @@ inline constexpr Nanoseconds kForEver = Nanoseconds::max();
 // end of the sleep, without a gap.
 class SimKernel::WaitMask {
  public:
-  // No mask: the thread's own stays.
-  WaitMask(SimThread& thread, const sigset_t* mask)
-      : thread_(thread), before_(thread.mask), own_(mask == nullptr) {
-    if (mask != nullptr) thread.mask = ToBits(*mask);
-  }
-  ~WaitMask() { thread_.mask = before_; }
+  explicit WaitMask(SimThread& thread) : thread_(thread) {}
+  ~WaitMask() { Close(); }
   WaitMask(const WaitMask&) = delete;
   WaitMask& operator=(const WaitMask&) = delete;
 
+  // No mask: the thread's own stays.
+  void Open(const sigset_t* mask) {
+    before_ = thread_.mask;
+    open_ = true;
+    own_ = mask == nullptr;
+    if (mask != nullptr) thread_.mask = ToBits(*mask);
+  }
+  void Close() {
+    if (open_) thread_.mask = before_;
+    open_ = false;
+  }
   // Runs the handlers of what the mask lets through.
   bool Deliver(ProcessSignals& signals) {
     using Mask = ProcessSignals::Mask;
@@ -30,8 +35,9 @@ class SimKernel::WaitMask {
 
  private:
   SimThread& thread_;
-  const uint64_t before_;
-  const bool own_;
+  uint64_t before_ = 0;
+  bool open_ = false;
+  bool own_ = true;
 };
 
 // A call of the running thread. Made: gives the turn away, and returns when it is this thread's;
@@ -56,7 +62,7 @@ class SimKernel::Call {
   Call(SimKernel& kernel, const char* name, Footprint footprint, const sigset_t* mask,
        const Condition& ready, Nanoseconds timeout);
   ~Call() {
-    wait_.reset();
+    wait_.Close();
     (void)kernel_.signals_.Deliver(self_);
   }
   Call(const Call&) = delete;
@@ -71,7 +77,7 @@ class SimKernel::Call {
  private:
   SimKernel& kernel_;
   SimThread& self_;
-  std::optional<WaitMask> wait_;  // of a call that may sleep
+  WaitMask wait_{self_};  // open in a call that may sleep
   bool timed_out_ = false;
 };
 

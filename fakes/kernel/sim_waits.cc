@@ -237,7 +237,7 @@ SimKernel::Call::Call(SimKernel& kernel, const char* name, Footprint footprint,
     scheduler.BeforeStep(name, entry);
   }
   const TimePoint deadline = timeout == kForEver ? kNever : scheduler.now() + timeout;
-  wait_.emplace(self_, mask);
+  wait_.Open(mask);
   if (open) {
     scheduler.Sleep(name, footprint, &ready, deadline);
   } else {
@@ -246,7 +246,7 @@ SimKernel::Call::Call(SimKernel& kernel, const char* name, Footprint footprint,
   timed_out_ = deadline != kNever && scheduler.now() >= deadline;
 }
 
-bool SimKernel::Call::Interrupted() { return wait_->Deliver(kernel_.signals_); }
+bool SimKernel::Call::Interrupted() { return wait_.Deliver(kernel_.signals_); }
 
 // --- eventfd
 

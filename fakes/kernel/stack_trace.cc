@@ -139,17 +139,18 @@ std::shared_ptr<const StackTrace> StackTrace::Here() {
   return here;
 }
 
-std::string StackTrace::ToString(const char* indent) const {
+std::string StackTrace::Tell(const char* head, const StackTrace* trace) {
+  if (trace == nullptr) return "";
   const Symbols symbols;
-  std::string text;
-  for (int i = 0; i < depth_; ++i) {
+  std::string text = std::string("\n  ") + head;
+  for (int i = 0; i < trace->depth_; ++i) {
     // The address is where the function goes on: the call before it may be the function's last.
-    const auto address = reinterpret_cast<uintptr_t>(addresses_[static_cast<size_t>(i)]) - 1;
+    const auto address = reinterpret_cast<uintptr_t>(trace->addresses_[static_cast<size_t>(i)]) - 1;
     const char* symbol = symbols.NameOf(address);
     char number[32];
     std::snprintf(number, sizeof number, "0x%zx", static_cast<size_t>(address));
     const std::string line = symbol != nullptr ? Demangled(symbol) : std::string(number);
-    if (!SaysNothing(line)) text.append("\n").append(indent).append(line);
+    if (!SaysNothing(line)) text.append("\n    ").append(line);
   }
   return text;
 }

@@ -12,10 +12,10 @@ class StackTrace {
   // backtrace(3), of the running fiber.
   static std::shared_ptr<const StackTrace> Here();
 
-  // A line for each function, innermost first, after an empty line's worth of `indent`. Those that
-  // say nothing (std::function, where a fiber starts) are left out. The names come from the
-  // program's own symbol table; where it has none, addresses have to do.
-  std::string ToString(const char* indent) const;
+  // "\n  HEAD\n    FUNCTION\n    FUNCTION...", innermost first; nothing if there is no trace. What
+  // says nothing is left out: std::function, the scheduler, where a fiber starts. The names come
+  // from the program's own symbol table; where it has none, addresses have to do.
+  static std::string Tell(const char* head, const StackTrace* trace);
 
  private:
   static constexpr int kDepthMax = 32;

@@ -12,6 +12,7 @@
 #include "fakes/explore/exhaustive.h"
 #include "fakes/explore/shrink.h"
 #include "fakes/scenarios/last_words.h"
+#include "fakes/scenarios/progress.h"
 #include "fakes/scenarios/replay_file.h"
 #include "fakes/scenarios/scenario.h"
 #include "fakes/scenarios/shrink_script.h"
@@ -134,6 +135,18 @@ std::string DefaultPath(const Request& request) {
   return name + ".replay";
 }
 
+// The same execution once more, with what is too slow to be kept in each.
+Outcome WithStacks(const Request& request, const Choices& choices, const Outcome& outcome,
+                   Resources& resources) {
+  if (outcome.violation->oracle != "page references") return outcome;
+  StoryOptions options = request.options;
+  options.stacks = true;
+  ReplayStrategy replay(choices);
+  (void)replay.Begin();
+  Outcome again = request.story->tell(options, replay, resources, nullptr);
+  return again.violation && again.trace_hash == outcome.trace_hash ? again : outcome;
+}
+
 int ReportViolation(const Request& request, ReplayTarget& target, const Choices& choices,
                     const Outcome& outcome, uint64_t executions, double seconds) {
   ReplayFile replay;
@@ -153,15 +166,6 @@ int ReportViolation(const Request& request, ReplayTarget& target, const Choices&
   }
   (void)std::fflush(stdout);  // it may be the program's last word
   return kFound;
-}
-
-void TellProgress(uint64_t executions, double seconds, const ExhaustiveStrategy* exhaustive) {
-  std::fprintf(stderr, "pollux-sim: %llu executions, %.0f a second",
-               static_cast<unsigned long long>(executions), executions / seconds);
-  if (exhaustive != nullptr) {
-    std::fprintf(stderr, ", about %.2g %% of all", exhaustive->progress() * 100);
-  }
-  std::fputc('\n', stderr);
 }
 
 // The line below the summary: how the search ended.
@@ -186,7 +190,7 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
   StopOnCtrlC();
   Resources resources;
   const auto start = std::chrono::steady_clock::now();
-  double told = 0;
+  Progress progress(exhaustive);
   uint64_t executions = 0, steps = 0, hash = 0;
   const LastWords last_words([&] {
     Outcome outcome;
@@ -201,15 +205,15 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
     steps += outcome.steps;
     hash = hash * 31 + outcome.trace_hash;
     if (outcome.violation) {
-      return ReportViolation(request, target, strategy.choices(), outcome, executions,
-                             SecondsSince(start));
+      const double seconds = SecondsSince(start);
+      return ReportViolation(request, target, strategy.choices(),
+                             WithStacks(request, strategy.choices(), outcome, resources),
+                             executions, seconds);
     }
     if (executions % 256 != 0) continue;
     const double seconds = SecondsSince(start);
     if (request.seconds_max > 0 && seconds >= request.seconds_max) break;
-    if (seconds - told < 2) continue;
-    told = seconds;
-    TellProgress(executions, seconds, exhaustive);
+    progress.Tell(executions, seconds);
   }
   const double seconds = SecondsSince(start);
   std::printf("%s: %llu executions, %llu steps, %.0f executions a second: nothing found\n",
@@ -267,8 +271,10 @@ int Replay(const std::string& path, bool quiet) {
   Printer printer;
   ReplayStrategy replay(file->choices);
   (void)replay.Begin();
+  StoryOptions options = file->options;
+  options.stacks = true;
   const Outcome outcome =
-      FindStory(file->story)->tell(file->options, replay, resources, quiet ? nullptr : &printer);
+      FindStory(file->story)->tell(options, replay, resources, quiet ? nullptr : &printer);
   const bool known = file->trace_hash != 0;
   if (known && (replay.misfits() > 0 || outcome.trace_hash != file->trace_hash)) {
     std::fprintf(stderr, "pollux-sim: %s was made by another build: the execution differs\n",

@@ -23,7 +23,8 @@ struct StoryOptions {
   int faults = 0;          // reads that fail or come back short
   bool leader_first = true;
   uint64_t steps_max = 200'000;
-  std::string script;  // of `conversation` (conversation_script.h); empty: its usual one
+  std::string script;   // of `conversation` (conversation_script.h); empty: its usual one
+  bool stacks = false;  // reports on pages say who sent them and who submitted the read; slow
 };
 
 struct Story {

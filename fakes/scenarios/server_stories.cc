@@ -53,6 +53,7 @@ SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
   SimOptions out;
   out.scheduler.steps_max = options.steps_max;
   out.scheduler.early_timeouts = options.early_timeouts;
+  out.scheduler.stacks = options.stacks;
   out.disk.faults = options.faults + plot.faults;
   out.submit_refusals = options.faults;
   out.leader_first = options.leader_first;

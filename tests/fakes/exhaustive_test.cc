@@ -272,6 +272,26 @@ TEST(ExhaustiveTest, LoopStoryComesToTheSameEnds) {
   EXPECT_EQ(ends(Reduction::kDpor, CoordinationKind::kEventfd), naive);
 }
 
+TEST(ExhaustiveTest, EstimateComesToTheNumberOfExecutions) {
+  ExhaustiveStrategy strategy(Reduction::kNone);
+  Resources resources;
+  EXPECT_EQ(strategy.estimate(), 0);
+  uint64_t executions = 0;
+  std::vector<double> estimates;
+  while (strategy.Begin()) {
+    SimKernel kernel(strategy, resources, {});
+    EXPECT_TRUE(kernel.Run([&] { (void)LostUpdate(kernel); }));
+    strategy.End();
+    ++executions;
+    estimates.push_back(strategy.estimate());
+    EXPECT_GT(strategy.depth(), 0u);
+  }
+  EXPECT_EQ(strategy.estimate(), static_cast<double>(executions));
+  EXPECT_EQ(strategy.progress(), 1);
+  // Within a factor of two half way: nothing is found to be wanted later in a naive search.
+  EXPECT_NEAR(estimates[executions / 2], executions, executions / 2.0);
+}
+
 TEST(ExhaustiveTest, BoundOnPreemptionsLeavesOutTheRest) {
   const auto executions = [](int bound) {
     ExhaustiveStrategy strategy(Reduction::kNone, bound);

@@ -78,6 +78,33 @@ TEST_F(SpecimenTest, PublishedTakesAForeignSignalForTheKick) {
   ExpectFound("foreign-signal", "foreign EINTR", "after a signal that was no kick");
 }
 
+// A report on a page says who sent it and who submitted the read.
+TEST_F(SpecimenTest, ReportOnAPageHasBothStacks) {
+  options_.coordination = CoordinationKind::kEventfd;
+  options_.retire = Retire::kReuse;
+  RandomStrategy strategy(1);
+  const Outcome found = Find("late-reader", options_, strategy, "page references", resources_);
+  ASSERT_TRUE(found.violation);
+  EXPECT_EQ(found.violation->text.find('\n'), std::string::npos) << "not kept unless wanted";
+
+  options_.stacks = true;
+  RandomStrategy again(1);
+  const Outcome told = Find("late-reader", options_, again, "page references", resources_);
+  ASSERT_TRUE(told.violation);
+  EXPECT_EQ(told.trace_hash, found.trace_hash);
+  const std::string& text = told.violation->text;
+  const size_t sent = text.find("\n  the page was sent by\n");
+  const size_t read = text.find("\n  the read was submitted by\n");
+  ASSERT_NE(sent, std::string::npos) << text;
+  ASSERT_NE(read, std::string::npos) << text;
+  EXPECT_LT(text.find("\n    pollux::sim::SimKernel::sendfile\n", sent), read) << text;
+  EXPECT_NE(text.find("\n    pollux::sim::SimKernel::io_submit\n", read), std::string::npos)
+      << text;
+  // From there up to whoever runs the loop.
+  EXPECT_NE(text.find("\n    pollux::EventLoop::", sent), std::string::npos) << text;
+  EXPECT_NE(text.find("\n    pollux::EventLoop::", read), std::string::npos) << text;
+}
+
 TEST_F(SpecimenTest, ReusedBufferIsOverwrittenWhileASocketRefersToIt) {
   options_.coordination = CoordinationKind::kEventfd;
   options_.retire = Retire::kReuse;
