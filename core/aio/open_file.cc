@@ -39,6 +39,10 @@ Result<std::shared_ptr<OpenFile>> WithPermit(Result<std::shared_ptr<OpenFile>> f
   return file;
 }
 
+bool Brief(const OpenFile& file) {
+  return S_ISREG(file.mode) && file.size() <= FileOpener::kBriefBytes;
+}
+
 Result<std::shared_ptr<OpenFile>> Describe(Kernel& kernel, Result<Fd> fd) {
   if (!fd) return Err(fd.error());
   struct stat st {};
@@ -85,14 +89,15 @@ class OpenJob final : public WorkerJob {
 }  // namespace
 
 FileKey KeyOf(const struct stat& st) {
-  return {st.st_dev, st.st_ino, static_cast<uint64_t>(st.st_size), WholeNanoseconds(st.st_mtim)};
+  return {st.st_dev, st.st_ino, static_cast<uint64_t>(st.st_size), WholeNanoseconds(st.st_mtim),
+          WholeNanoseconds(st.st_ctim)};
 }
 
 size_t FileKeyHash::operator()(const FileKey& key) const {
   // Fibonacci hashing, one round a field: inode numbers and sizes are anything but random.
   uint64_t hash = 0;
-  for (const uint64_t field :
-       {key.device, key.inode, key.size, static_cast<uint64_t>(key.mtime_ns)}) {
+  for (const uint64_t field : {key.device, key.inode, key.size, static_cast<uint64_t>(key.mtime_ns),
+                               static_cast<uint64_t>(key.ctime_ns)}) {
     hash = (hash ^ field) * 0x9e3779b97f4a7c15u;
     hash ^= hash >> 32;
   }
@@ -139,15 +144,35 @@ void FileOpener::Open(std::string path, Callback done) {
     waiting_.push_back({std::move(path), std::move(done)});
     return;
   }
-  OpenNow(std::move(path), std::move(permit), Sharing(std::move(done)));
+  Admit({std::move(path), std::move(done)}, std::move(permit), /*waited=*/false);
 }
 
-FileOpener::Callback FileOpener::Sharing(Callback done) {
-  if (budget_ == nullptr) return done;
-  return [this, done = std::move(done)](Result<std::shared_ptr<OpenFile>> file) {
-    if (file) file = Shared(std::move(*file));
-    done(std::move(file));
-  };
+// Opens, and lets those wait (once) whose file would last too long for what room there is.
+void FileOpener::Admit(Waiting asked, FilePermit permit, bool waited) {
+  if (budget_ == nullptr) {
+    OpenNow(std::move(asked.path), std::move(permit), std::move(asked.done));
+    return;
+  }
+  std::string path = asked.path;
+  OpenNow(std::move(path), std::move(permit),
+          [this, asked = std::move(asked), waited](Result<std::shared_ptr<OpenFile>> file) mutable {
+            if (file) {
+              file = Shared(std::move(*file));
+              const bool overtakes = !waited && !waiting_to_last_.empty();
+              if (!(*file)->permit.lasting() && !Brief(**file) && (overtakes || !MayLast(**file))) {
+                waiting_to_last_.push_back(std::move(asked));
+                return;
+              }
+            }
+            asked.done(std::move(file));
+          });
+}
+
+bool FileOpener::MayLast(OpenFile& file) {
+  while (!file.permit.MakeLasting()) {
+    if (!evict_ || !evict_(true)) return false;
+  }
+  return true;
 }
 
 // The file that is open already, in the same state, or this one.
@@ -164,9 +189,8 @@ std::shared_ptr<OpenFile> FileOpener::Shared(std::shared_ptr<OpenFile> file) {
 
 bool FileOpener::TakePermit(FilePermit& permit) {
   if (budget_ == nullptr) return true;
-  if (!budget_->TakeFile()) {
-    if (evict_) evict_();
-    if (!budget_->TakeFile()) return false;
+  while (!budget_->TakeFile()) {
+    if (!evict_ || !evict_(false)) return false;
   }
   permit = FilePermit(*budget_);
   return true;
@@ -186,19 +210,26 @@ void FileOpener::OpenNow(std::string path, FilePermit permit, Callback done) {
 }
 
 void FileOpener::OnFreed() {
-  if (!waiting_.empty() && !queued()) loop_->Post(*this);
+  if (waiting() > 0 && !queued()) loop_->Post(*this);
 }
 
 // As far as there is room, but thousands who wait for one file that was opened are not one turn.
 void FileOpener::RunJob() {
-  for (size_t i = 0; i < kOpensPerTurn && !waiting_.empty(); ++i) {
+  size_t opens = 0;
+  const auto admit_from = [&](std::deque<Waiting>& line) {
     FilePermit permit;
-    if (!TakePermit(permit)) return;
-    Waiting next = std::move(waiting_.front());
-    waiting_.pop_front();
-    OpenNow(std::move(next.path), std::move(permit), Sharing(std::move(next.done)));
+    if (!TakePermit(permit)) return false;
+    Waiting next = std::move(line.front());
+    line.pop_front();
+    Admit(std::move(next), std::move(permit), &line == &waiting_to_last_);
+    return ++opens < kOpensPerTurn;
+  };
+  bool more = true;
+  while (more && !waiting_.empty()) more = admit_from(waiting_);
+  while (more && !waiting_to_last_.empty() && budget_->RoomForLasting()) {
+    more = admit_from(waiting_to_last_);
   }
-  if (!waiting_.empty()) loop_->Post(*this);
+  if (opens == kOpensPerTurn && waiting() > 0) loop_->Post(*this);
 }
 
 }  // namespace pollux

@@ -31,6 +31,7 @@ struct FileKey {
   uint64_t inode = 0;
   uint64_t size = 0;
   int64_t mtime_ns = 0;
+  int64_t ctime_ns = 0;  // also of who sets the mtime back (utimensat(2))
 
   friend bool operator==(const FileKey&, const FileKey&) = default;
 };
@@ -66,6 +67,8 @@ class FileOpener final : public Job {
  public:
   using Callback = std::function<void(Result<std::shared_ptr<OpenFile>>)>;
   static constexpr size_t kOpensPerTurn = 64;  // of those who waited
+  // A regular file up to this does not last: a socket's queue takes it, or the memory of a cache.
+  static constexpr uint64_t kBriefBytes = 64 * 1024;
 
   // `root` is a directory descriptor and must outlive it.
   FileOpener(Kernel& kernel, WorkerPool& workers, int root, Symlinks symlinks = Symlinks::kInside);
@@ -84,11 +87,12 @@ class FileOpener final : public Job {
   // (ENOSYS, EPERM) nothing is served: it fails closed.
   void Open(std::string path, Callback done);
 
-  // Called when there is room for no further file: may let go of files that are open without need.
-  void SetEvictor(std::function<void()> evict) { evict_ = std::move(evict); }
+  // Called when there is room for no further file (none that lasts), until there is: lets go of one
+  // that is open without need, or returns false if none is.
+  void SetEvictor(std::function<bool(bool lasting)> evict) { evict_ = std::move(evict); }
   // A file was closed: those who wait are answered at the end of this turn and of the next ones.
   void OnFreed();
-  size_t waiting() const { return waiting_.size(); }
+  size_t waiting() const { return waiting_.size() + waiting_to_last_.size(); }
 
   void RunJob() override;
 
@@ -98,7 +102,8 @@ class FileOpener final : public Job {
     Callback done;
   };
   bool TakePermit(FilePermit& permit);
-  Callback Sharing(Callback done);
+  bool MayLast(OpenFile& file);
+  void Admit(Waiting asked, FilePermit permit, bool waited);
   std::shared_ptr<OpenFile> Shared(std::shared_ptr<OpenFile> file);
   void OpenNow(std::string path, FilePermit permit, Callback done);
 
@@ -108,8 +113,9 @@ class FileOpener final : public Job {
   uint64_t resolve_;
   EventLoop* loop_ = nullptr;
   DescriptorBudget* budget_ = nullptr;
-  std::function<void()> evict_;
-  std::deque<Waiting> waiting_;
+  std::function<bool(bool)> evict_;
+  std::deque<Waiting> waiting_;          // for a permit
+  std::deque<Waiting> waiting_to_last_;  // were found to be large: opened again when there is room
   std::unordered_map<FileKey, std::weak_ptr<OpenFile>, FileKeyHash> open_;
 };
 

@@ -95,9 +95,12 @@ bool FileCache::Unchanged(const Entry& entry) {
   return kernel_.fstat(file.fd.get(), &st) && KeyOf(st) == file.key;
 }
 
-bool FileCache::EvictOldest() {
-  if (by_use_.empty()) return false;
-  Erase(by_use_.back());
+bool FileCache::EvictOldest(bool lasting) {
+  const auto oldest = std::find_if(by_use_.rbegin(), by_use_.rend(), [lasting](const Entry& entry) {
+    return !lasting || entry.cached.file->permit.lasting();
+  });
+  if (oldest == by_use_.rend()) return false;
+  Erase(*oldest);
   return true;
 }
 

@@ -89,8 +89,9 @@ class FileCache {
   void Forget(std::string_view path);
   // Every descriptor that is not in use elsewhere is closed: for when they have run out.
   void Clear();
-  // Lets go of the least recently used file. False if there is none.
-  bool EvictOldest();
+  // Lets go of the least recently used file, of those that last if only they are in the way
+  // (FilePermit). False if there is none.
+  bool EvictOldest(bool lasting = false);
 
   size_t files() const { return entries_.size(); }
   uint64_t content_bytes() const { return content_bytes_; }

@@ -266,7 +266,7 @@ std::optional<std::string> Server::BuildServing() {
   backend_ = std::move(*backend);
   opener_ = std::make_unique<FileOpener>(kernel_, *workers_, root_.get(), config_.symlinks);
   opener_->LimitTo(*loop_, *descriptors_);
-  opener_->SetEvictor([this] { cache_->Clear(); });
+  opener_->SetEvictor([this](bool lasting) { return cache_->EvictOldest(lasting); });
   descriptors_->SetOnFreed(
       [this, loop_thread = kernel_.gettid()] {
         // A file let go by a worker is a race for the budget, and would otherwise show much later.
@@ -448,7 +448,8 @@ std::string Server::Metrics() const {
   return RenderMetrics({counters_, loop_->stats(), coordination_->stats(), aio_stats_,
                         listener_->accepted(), listener_->shortages(), workers_->queued(),
                         workers_->inline_runs(), access_log_->dropped_lines(), log_.lost_lines(),
-                        descriptors_->files(), opener_->waiting(), worker_});
+                        descriptors_->files(), opener_->waiting(), cache_->hits(), cache_->misses(),
+                        worker_});
 }
 
 }  // namespace pollux

@@ -99,7 +99,8 @@ TEST(FilePermitTest, IsReturnedOnceHoweverItIsMoved) {
 
 class WaitingOpensTest : public ::testing::Test {
  protected:
-  WaitingOpensTest() {
+  explicit WaitingOpensTest(size_t descriptors = 2 * DescriptorBudget::kPerFile)
+      : budget_(descriptors) {
     opener_.LimitTo(world_.loop(), budget_);
     budget_.SetOnFreed([this] { opener_.OnFreed(); }, [] {});
     ON_CALL(kernel_, openat2).WillByDefault([this](int, const char* path, const open_how&) {
@@ -109,6 +110,7 @@ class WaitingOpensTest : public ::testing::Test {
       *out = {};
       out->st_mode = mode_;
       out->st_ino = same_ ? 1 : static_cast<ino_t>(fd);
+      out->st_size = size_;
       return Status();
     });
   }
@@ -134,12 +136,13 @@ class WaitingOpensTest : public ::testing::Test {
 
   LinuxKernel linux_;
   NiceMock<MockKernel> kernel_;
-  DescriptorBudget budget_{2 * DescriptorBudget::kPerFile};  // two files
+  DescriptorBudget budget_;  // for two files, unless the test says otherwise
   AioWorld world_{Prepared(kernel_, linux_), CoordinationKind::kEventfd};
   FileOpener opener_{kernel_, world_.workers(), 70};
   bool cold_ = true;
   bool same_ = false;  // every path is the same file
   mode_t mode_ = S_IFREG;
+  off_t size_ = 0;
   std::vector<std::string> answered_;
   std::vector<std::shared_ptr<OpenFile>> open_;
 };
@@ -232,17 +235,90 @@ TEST_F(WaitingOpensTest, FoldersAreNotShared) {
   EXPECT_NE(open_[0], open_[1]);
 }
 
+// Eight files, of which one is not for those that last.
+class LastingOpensTest : public WaitingOpensTest {
+ protected:
+  LastingOpensTest() : WaitingOpensTest(8 * DescriptorBudget::kPerFile) {}
+  void OpenLarge(const std::string& path) {
+    size_ = FileOpener::kBriefBytes + 1;
+    Open(path);
+    size_ = 0;
+  }
+};
+
+TEST_F(LastingOpensTest, WhoIsSentLargeFilesLeavesRoomForSmallOnes) {
+  for (const char* path : {"1", "2", "3", "4", "5", "6", "7", "8", "9"}) OpenLarge(path);
+  EXPECT_THAT(answered_, ElementsAre("1", "2", "3", "4", "5", "6", "7"));
+  EXPECT_EQ(budget_.files(), 7u);  // what waits holds nothing
+  EXPECT_EQ(opener_.waiting(), 2u);
+  for (int i = 0; i < 3; ++i) {
+    Open("small");
+    EXPECT_EQ(answered_.back(), "small");
+    open_.pop_back();
+  }
+  Open("e");
+  EXPECT_EQ(answered_.back(), "e");
+  size_ = FileOpener::kBriefBytes + 1;
+  open_.erase(open_.begin());
+  Turn();
+  EXPECT_EQ(answered_.back(), "8");
+  EXPECT_EQ(opener_.waiting(), 1u);
+  open_.clear();
+  OpenLarge("a");  // comes after the one that waits
+  EXPECT_EQ(answered_.back(), "8");
+  size_ = FileOpener::kBriefBytes + 1;
+  Turn();
+  EXPECT_EQ(answered_[answered_.size() - 2], "9");
+  EXPECT_EQ(answered_.back(), "a");
+  EXPECT_EQ(opener_.waiting(), 0u);
+}
+
+TEST_F(LastingOpensTest, OneThatIsOpenAlreadyNeedsNoRoom) {
+  same_ = true;
+  for (int i = 0; i < 20; ++i) OpenLarge("1");
+  EXPECT_EQ(answered_.size(), 20u);
+  open_.clear();
+  EXPECT_EQ(budget_.files(), 0u);
+  EXPECT_TRUE(budget_.RoomForLasting());
+}
+
+TEST_F(LastingOpensTest, FoldersLast) {
+  mode_ = S_IFDIR;
+  for (int i = 0; i < 8; ++i) Open("1");
+  EXPECT_EQ(answered_.size(), 7u);
+}
+
+TEST_F(LastingOpensTest, OnlyLastingFilesThatAreKeptMakeRoomForAnother) {
+  std::vector<bool> asked;
+  opener_.SetEvictor([&](bool lasting) {
+    asked.push_back(lasting);
+    open_.pop_back();
+    return true;
+  });
+  for (int i = 0; i < 8; ++i) OpenLarge(std::to_string(i));
+  EXPECT_EQ(answered_.size(), 8u);
+  EXPECT_EQ(asked, std::vector<bool>{true});
+  for (int i = 0; i < 2; ++i) Open("small");
+  EXPECT_EQ(asked, (std::vector<bool>{true, false}));
+}
+
 TEST_F(WaitingOpensTest, FilesThatAreOnlyKeptMakeRoom) {
   Open("1");
   Open("2");
   int asked = 0;
-  opener_.SetEvictor([&] {
-    ++asked;
-    open_.clear();
+  opener_.SetEvictor([&](bool) {
+    if (++asked == 2) open_.clear();  // the first is in use elsewhere: letting go frees nothing
+    return asked < 4;
   });
   Open("3");
-  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(asked, 2);
   EXPECT_THAT(answered_, ElementsAre("1", "2", "3"));
+  Open("4");
+  EXPECT_EQ(asked, 2);
+  Open("5");
+  EXPECT_EQ(asked, 4);
+  EXPECT_THAT(answered_, ElementsAre("1", "2", "3", "4"));
+  EXPECT_EQ(opener_.waiting(), 1u);
 }
 
 }  // namespace

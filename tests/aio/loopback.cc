@@ -133,8 +133,7 @@ std::shared_ptr<OpenFile> PatternFile::Open(Kernel& kernel) const {
   struct stat st {};
   Require(::fstat(file->fd.get(), &st) == 0, "fstat");
   file->mode = st.st_mode;
-  file->key = {st.st_dev, st.st_ino, static_cast<uint64_t>(st.st_size),
-               st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec};
+  file->key = KeyOf(st);
   file->mtime_s = st.st_mtim.tv_sec;
   return file;
 }

@@ -73,6 +73,7 @@ class OpenFileTest : public ::testing::Test {
       out->st_ino = 2;
       out->st_size = 3;
       out->st_mtim = {4, 5};
+      out->st_ctim = {6, 7};
       return Status();
     });
     EXPECT_CALL(kernel_, close(kOpened)).WillOnce(Return(Status()));
@@ -93,7 +94,7 @@ TEST_F(OpenFileTest, CachedPathIsOpenedOnTheLoopAtOnce) {
   EXPECT_TRUE(at_once_);
   EXPECT_EQ((*file)->fd.get(), kOpened);
   EXPECT_EQ((*file)->mode, static_cast<mode_t>(S_IFREG | 0644));
-  EXPECT_EQ((*file)->key, (FileKey{1, 2, 3, 4'000'000'005}));
+  EXPECT_EQ((*file)->key, (FileKey{1, 2, 3, 4'000'000'005, 6'000'000'007}));
   EXPECT_EQ((*file)->mtime_s, 4);
   EXPECT_EQ((*file)->size(), 3u);
 }
@@ -334,6 +335,16 @@ TEST_F(OpenBeneathTest, EveryStateOfAFileHasAKeyOfItsOwn) {
   const auto longer = OpenReal("file");
   ASSERT_TRUE(longer);
   EXPECT_NE((*longer)->key, (*first)->key);
+
+  const timespec before[2] = {{0, UTIME_OMIT}, {0, (*longer)->key.mtime_ns % 1'000'000'000}};
+  timespec set_back[2] = {before[0], before[1]};
+  set_back[1].tv_sec = (*longer)->key.mtime_ns / 1'000'000'000;
+  std::ofstream(Inside("file")) << "abcdef";  // other bytes, and the time set back
+  ASSERT_EQ(::utimensat(AT_FDCWD, Inside("file").c_str(), set_back, 0), 0);
+  const auto hidden = OpenReal("file");
+  ASSERT_TRUE(hidden);
+  EXPECT_EQ((*hidden)->key.mtime_ns, (*longer)->key.mtime_ns);
+  EXPECT_NE((*hidden)->key, (*longer)->key);
 
   const timespec times[2] = {{1, 0}, {1, 7}};  // the same bytes, written at another time
   ASSERT_EQ(::utimensat(AT_FDCWD, Inside("file").c_str(), times, 0), 0);

@@ -342,6 +342,25 @@ TEST_F(FileCacheTest, TheOldestIsTheLeastRecentlyUsed) {
   EXPECT_FALSE(cache_->EvictOldest());
 }
 
+TEST_F(FileCacheTest, SmallFilesAreNotInTheWayOfLastingOnes) {
+  Make({});
+  DescriptorBudget budget(100);
+  ASSERT_TRUE(budget.TakeFile() && budget.TakeFile());
+  Store("a", a_)->file->permit = FilePermit(budget);
+  EXPECT_FALSE(cache_->EvictOldest(/*lasting=*/true));
+  CachedFile* const lasting = Store("b", b_);
+  lasting->file->permit = FilePermit(budget);
+  ASSERT_TRUE(lasting->file->permit.MakeLasting());
+  OnDisk c{.content = "content of c", .inode = 3};
+  Store("c", c);
+  EXPECT_TRUE(cache_->EvictOldest(/*lasting=*/true));
+  EXPECT_EQ(cache_->Find("b", kStart), nullptr);
+  EXPECT_NE(cache_->Find("a", kStart), nullptr);
+  EXPECT_NE(cache_->Find("c", kStart), nullptr);
+  EXPECT_FALSE(cache_->EvictOldest(/*lasting=*/true));
+  cache_->Clear();
+}
+
 TEST_F(FileCacheTest, WhatNobodyAsksForIsClosedByTheSecondSweep) {
   Make({});
   Store("a", a_);
