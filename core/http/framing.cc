@@ -47,6 +47,7 @@ void Framing::AddCoding(std::string_view element) {
 void Framing::AddExpect(std::string_view value) {
   ListReader expectations(value);
   while (const auto expectation = expectations.Next()) {
+    if (expectation->empty()) continue;  // RFC 9110 §5.6.1.2
     if (EqualsIgnoreCase(*expectation, "100-continue")) {
       expect_continue_ = true;
     } else {

@@ -142,14 +142,19 @@ void HeadScanner::ScanTarget(char c, size_t at) {
   }
 }
 
+void HeadScanner::FailVersion() {
+  version_size_ = 0;
+  Fail(400, "bad HTTP version");
+}
+
 void HeadScanner::ScanVersion(char c) {
   if (version_size_ < sizeof(version_)) {
     version_[version_size_++] = c;
     // Refused at its first wrong byte, so that garbage is never waited on.
     const char expected = kVersionPattern[version_size_ - 1];
-    if (expected == 'd' ? !IsDigit(c) : c != expected) Fail(400, "bad HTTP version");
+    if (expected == 'd' ? !IsDigit(c) : c != expected) FailVersion();
   } else if (c != '\r') {
-    Fail(400, "bad HTTP version");
+    FailVersion();
   } else if (version_[kMajorVersionOffset] != '1') {
     // HTTP/0.9 was no line with a version in it; what names it is as foreign as HTTP/2.0.
     Fail(505, "HTTP version not supported");
@@ -205,6 +210,10 @@ std::string_view HeadScanner::target() const {
   if (method_end_ == 0) return {};
   const std::string_view rest = std::string_view(head_).substr(method_end_ + 1);
   return target_end_ == 0 ? rest : rest.substr(0, target_end_ - method_end_ - 1);
+}
+
+std::string_view HeadScanner::version() const {
+  return version_size_ == sizeof(version_) ? std::string_view(version_, sizeof(version_)) : "";
 }
 
 void HeadScanner::Reset() {

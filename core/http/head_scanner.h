@@ -39,6 +39,8 @@ class HeadScanner {
   std::string_view head() const { return head_; }
   std::string_view method() const;
   std::string_view target() const;
+  // As received; empty before it is complete.
+  std::string_view version() const;
 
   void Reset();  // keeps the buffer's memory unless it grew large
 
@@ -61,6 +63,7 @@ class HeadScanner {
   void ScanMethod(char c, size_t at);
   void ScanTarget(char c, size_t at);
   void ScanVersion(char c);
+  void FailVersion();
   void ScanFieldStart(char c);
   void ExpectLf(char c, Position next);
   void LowerMinorVersion();

@@ -48,6 +48,7 @@ void Join(std::optional<std::string>& field, std::string_view value) {
 void Clear(Request& request) {
   request.method = Method::kUnknown;
   request.method_name.clear();
+  request.version.clear();
   request.version_minor = 1;
   request.target.clear();
   request.path.clear();
@@ -203,6 +204,7 @@ class RequestParser::Impl {
   Outcome Parse(std::string_view bytes) {
     if (outcome_.state != State::kNeedMore) return outcome_;
     const size_t consumed = scanner_.Scan(bytes);
+    if (scanner_.state() != HeadScanner::State::kNeedMore) request_.version = scanner_.version();
     if (scanner_.state() == HeadScanner::State::kBad) {
       request_.method_name = scanner_.method();
       request_.method = MethodOf(request_.method_name);

@@ -27,6 +27,7 @@ enum class Method { kGet, kHead, kOptions, kOtherKnown, kUnknown };
 struct Request {
   Method method = Method::kUnknown;
   std::string method_name;
+  std::string version;    // as received, for the log; empty if no valid one was
   int version_minor = 1;  // HTTP/1.x with x > 1 counts as 1
   std::string target;     // as received, for the log
   std::string path;       // decoded once, dot segments removed; begins with '/'. "*" for OPTIONS *,

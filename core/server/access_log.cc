@@ -78,7 +78,7 @@ std::string FormatWhole(const AccessRecord& record) {
     AppendEscaped(line, record.method);
     line += ' ';
     AppendEscaped(line, record.target);
-    line += record.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1";
+    if (!record.version.empty()) line.append(" ").append(record.version);
   }
   line += "\" ";
   line += std::to_string(record.status);

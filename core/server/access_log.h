@@ -30,8 +30,8 @@ struct AccessRecord {
   std::string_view host;  // the client's address
   int64_t time = 0;       // seconds since the epoch
   std::string_view method;
-  std::string_view target;  // as received; a request that was never understood leaves it empty
-  int version_minor = 1;
+  std::string_view target;   // as received; a request that was never understood leaves it empty
+  std::string_view version;  // likewise
   int status = 0;
   uint64_t body_bytes = 0;  // accepted by the socket
   std::string_view referer;

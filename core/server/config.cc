@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/http/target.h"
 #include "core/server/flag_values.h"
 
 namespace pollux {
@@ -189,10 +190,12 @@ void AddObserving(CLI::App& app, Config& config) {
   AddParsed(
       app, "--metrics-path", config.metrics_path,
       [](const std::string& word) -> std::optional<std::string> {
-        if (word.empty() || word.front() != '/') return std::nullopt;
+        // Requests are compared after their path was made plain.
+        const std::optional<http::Target> target = http::ParseTarget(word);
+        if (!target || target->path != word) return std::nullopt;
         return word;
       },
-      "PATH", "a path that begins with /, such as /metrics",
+      "PATH", "a plain path that begins with /, such as /metrics",
       "Answer this path with Prometheus text, such as /metrics [none]");
 }
 
@@ -221,6 +224,10 @@ void AddLimits(CLI::App& app, Config& config) {
 // What only shows when all flags are known; empty if nothing is wrong.
 std::string Contradiction(const Config& config) {
   const BackendOptions& backend = config.backend;
+  if (config.limits.target_bytes_max > config.limits.head_bytes_max) {
+    return "--max-target: a target is part of a head, and --max-head is " +
+           FormatSize(config.limits.head_bytes_max);
+  }
   if (backend.chunk_bytes % kChunkGranularity != 0) {
     return "--chunk: " + FormatSize(backend.chunk_bytes) + " is not a multiple of 4K";
   }
@@ -258,17 +265,20 @@ std::vector<std::string> FlagsWithoutUse(const CLI::App& app, const Config& conf
   return out;
 }
 
-ParsedArguments Mistake(std::string message) {
-  // One line, whatever a library or an argument put into it.
-  std::replace_if(
-      message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+ParsedArguments Mistake(const std::string& message) {
   ParsedArguments result;
   result.exit_status = 2;
-  result.text = "pollux: " + message + "\n";
+  result.text = "pollux: " + InOneLine(message) + "\n";
   return result;
 }
 
 }  // namespace
+
+std::string InOneLine(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return text;
+}
 
 const char* ToString(EventHandlerKind kind) {
   return kind == EventHandlerKind::kEpoll ? "epoll" : "poll";

@@ -66,6 +66,9 @@ struct ParsedArguments {
   std::string text;     // for standard output if exit_status is 0, else one line for standard error
 };
 
+// What a library, an argument or a file name brings along does not break a message's line.
+std::string InOneLine(std::string text);
+
 // Never throws; touches nothing but its arguments.
 ParsedArguments ParseArguments(int argc, const char* const* argv);
 

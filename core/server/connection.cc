@@ -94,7 +94,10 @@ void Connection::Enter(State next) {
 
 void Connection::OnDrain() {
   if (idle()) {
-    Close();
+    // A request that has arrived is answered: closing over it would be a reset.
+    readable_ = true;
+    Drive(kInlineBodyBytes);
+    if (idle()) Close();
   } else if (state_ == State::kLingering) {
     Arm(kDrainLingerTime);
   }

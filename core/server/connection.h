@@ -121,7 +121,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // Between requests, with no byte of the next one.
   bool idle() const { return state_ == State::kReadingHead && !head_started_; }
 
-  // The server is to stop: ends it if nothing is under way.
+  // The server is to stop: ends it if nothing is under way, or in its queue.
   void OnDrain();
   // Ends it without another byte; what the socket has accepted is still delivered.
   void Close();
@@ -199,7 +199,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   int requests_this_turn_ = 0;
   int receives_this_turn_ = 0;
   uint64_t body_budget_ = 0;     // bytes of files that this Drive may still send
-  uint64_t sent_ = 0;            // bytes in all
+  uint64_t sent_ = 0;            // bytes in all, gathered ones included; never less
   uint64_t response_began_ = 0;  // sent_ when the response began
   uint64_t linger_left_ = 0;     // bytes that lingering still accepts
   uint64_t unsent_share_;        // TCP_NOTSENT_LOWAT of the socket

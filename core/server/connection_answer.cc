@@ -118,7 +118,6 @@ bool Connection::RespondPlainly(CachedFile& cached, std::string_view path,
   context_.output += head;
   if (content) context_.output += *cached.content;
   sent_ += context_.output.size() - before;
-  context_.counters.bytes_sent_memory += context_.output.size() - before;
   return true;
 }
 

@@ -64,10 +64,9 @@ void Connection::Abort() { CloseWith(/*reset=*/true); }
 
 void Connection::CloseWith(bool reset) {
   if (state_ == State::kClosed) return;
-  sent_ -= std::min<uint64_t>(sent_, backlog_.size());  // nobody gets these
+  AccountResponse(/*complete=*/false);
   backlog_ = std::string();
   if (driving_) context_.output.clear();
-  AccountResponse(/*complete=*/false);
   context_.send_queue.Remove(*this);
   transfer_.reset();
   registration_.Reset();

@@ -57,6 +57,12 @@ bool Connection::ReceiveInput() {
     return false;
   }
   if (*got == 0) {
+    readable_ = false;
+    if (state_ == State::kSkippingBody) {
+      // Earlier answers may not be out yet: they are sent, and this one behind them.
+      Refuse(400, "The request's content is incomplete.");
+      return true;
+    }
     // The client has finished, perhaps in the middle of a head: nobody to answer.
     Close();
     return false;

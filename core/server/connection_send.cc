@@ -28,7 +28,6 @@ bool Connection::GatherOutput() {
   }
   context_.output.append(bytes, head_sent_);
   sent_ += bytes.size() - head_sent_;
-  context_.counters.bytes_sent_memory += bytes.size() - head_sent_;
   head_sent_ = bytes.size();
   return backlog_.empty() && context_.output.size() < kOutputBytes && AnotherRequestIsHere();
 }
@@ -62,6 +61,7 @@ bool Connection::SendOutput() {
     return false;
   }
   const size_t taken = sent.value_or(0);
+  context_.counters.bytes_sent_memory += taken;
   if (taken == bytes.size()) {
     output.clear();
     backlog_ = std::string();
@@ -239,7 +239,11 @@ void Connection::AccountResponse(bool complete) {
   ++context_.counters.requests[static_cast<size_t>(response_.status)];
   if (!complete) ++context_.counters.responses_cut;
   if (!context_.access_log.enabled()) return;
-  const uint64_t answered = sent_ - response_began_;
+  // Of an answer that is cut, its part of what was gathered and never sent does not count.
+  const uint64_t gathered = sent_ - response_began_;
+  const uint64_t lost =
+      complete ? 0 : backlog_.size() + (driving_ ? context_.output.size() : size_t{0});
+  const uint64_t answered = gathered - std::min(gathered, lost);
   const std::string host = peer_.Host();
   AccessRecord record;
   record.host = host;
@@ -249,7 +253,7 @@ void Connection::AccountResponse(bool complete) {
   if (request_ != nullptr) {
     record.method = request_->method_name;
     record.target = request_->target;
-    record.version_minor = request_->version_minor;
+    record.version = request_->version;
     record.referer = request_->referer;
     record.user_agent = request_->user_agent;
   }

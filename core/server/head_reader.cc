@@ -18,7 +18,8 @@ void InputBuffer::Consume(size_t count) {
 }
 
 size_t InputBuffer::MakeRoom() {
-  if (end_ < capacity_) return capacity_ - end_;
+  const size_t room = capacity_ - end_;
+  if (room >= capacity_ / 2 || (room > 0 && begin_ == 0)) return room;
   if (begin_ > 0) {
     std::memmove(data_.get(), data_.get() + begin_, end_ - begin_);
     end_ -= begin_;

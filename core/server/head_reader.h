@@ -1,5 +1,6 @@
 // What a connection needs while it reads requests: a bounded buffer and a parser. Lent from a pool
-// at the first byte and given back between requests, so that idle connections cost neither.
+// at the first byte and given back when no further one is there, so that idle connections cost
+// neither.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,8 @@ class InputBuffer {
   void Consume(size_t count);
   void Clear() { begin_ = end_ = 0; }
 
-  // Room behind the bytes. Makes some by moving or growing; none is left only at the limit.
+  // Room behind the bytes, at least half of what there is while that can be had by moving. Makes
+  // some by moving or growing; none is left only at the limit.
   size_t MakeRoom();
   char* room() { return data_.get() + end_; }
   void Filled(size_t count) { end_ += count; }

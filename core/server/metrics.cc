@@ -99,6 +99,10 @@ void AddServer(Families& out, const MetricsSources& sources) {
   out.Gauge("pollux_open_files", "Files open or being opened.", sources.open_files);
   out.Gauge("pollux_opens_waiting", "Files not opened yet for lack of descriptors.",
             sources.opens_waiting);
+  out.Counter("pollux_file_cache_hits_total", "Requests for a file that was kept open.",
+              sources.cache_hits);
+  out.Counter("pollux_file_cache_misses_total", "Requests whose file was opened or looked at anew.",
+              sources.cache_misses);
 }
 
 void AddLoop(Families& out, const MetricsSources& sources) {

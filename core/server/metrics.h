@@ -46,6 +46,8 @@ struct MetricsSources {
   uint64_t error_log_lost_lines = 0;
   uint64_t open_files = 0;     // that descriptors are set aside for
   uint64_t opens_waiting = 0;  // for others to be closed
+  uint64_t cache_hits = 0;
+  uint64_t cache_misses = 0;
   // Which of several workers this is: a label of every sample.
   std::optional<size_t> worker = std::nullopt;
 };

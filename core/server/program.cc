@@ -23,7 +23,7 @@ void WriteAll(Kernel& kernel, int fd, std::string_view text) {
 }
 
 int Refused(Kernel& kernel, const std::string& why) {
-  WriteAll(kernel, STDERR_FILENO, "pollux: " + why + "\n");
+  WriteAll(kernel, STDERR_FILENO, "pollux: " + InOneLine(why) + "\n");
   return 2;
 }
 

@@ -274,6 +274,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::ValuesIn(std::vector<Row>{
         Row{"Continue", "9110 10.1.1", Get("Content-Length: 5\r\nExpect: 100-continue\r\n"), 0},
         Row{"ContinueUpperCase", "9110 10.1.1", Get("Expect: 100-CONTINUE\r\n"), 0},
+        Row{"Nothing", "9110 5.6.1.2", Get("Expect:\r\n"), 0},
+        Row{"ContinueAndNothing", "9110 5.6.1.2", Get("Expect: 100-continue, ,\r\n"), 0},
         Row{"Other", "9110 10.1.1", Get("Expect: 200-ok\r\n"), 417},
         Row{"OtherBesideContinue", "9110 10.1.1", Get("Expect: 100-continue, x=y\r\n"), 417},
         Row{"OtherInSecondLine", "9110 10.1.1", Get("Expect: 100-continue\r\nExpect: x\r\n"), 417},

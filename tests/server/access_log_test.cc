@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "tests/server/live_server.h"
 
@@ -22,6 +24,7 @@ AccessRecord Record() {
   record.time = 784'111'777;
   record.method = "GET";
   record.target = "/a%20b?c=d";
+  record.version = "HTTP/1.1";
   record.status = 200;
   record.body_bytes = 123;
   record.referer = "http://x/";
@@ -45,7 +48,7 @@ TEST(AccessLineTest, WhatIsMissingIsADash) {
 
 TEST(AccessLineTest, OldVersionsAreNamed) {
   AccessRecord record = Record();
-  record.version_minor = 0;
+  record.version = "HTTP/1.0";
   EXPECT_THAT(FormatAccessLine(record), HasSubstr(" HTTP/1.0\""));
 }
 
@@ -290,6 +293,49 @@ TEST_F(AccessLogTest, AConnectionLogsWhatItSent) {
   OnStdout().Flush();
   EXPECT_THAT(kernel_.written[1], HasSubstr("\"GET /a.txt HTTP/1.1\" 200 6 \"r\" \"a\\x22b\"\n"));
   EXPECT_THAT(kernel_.written[1], HasSubstr("\"GET /none HTTP/1.1\" 404 "));
+}
+
+TEST_F(AccessLogTest, TheVersionIsTheOneThatWasSent) {
+  const std::pair<std::string, std::string> lines[] = {
+      {"GET /a.txt HTTP/2.0", "\"GET /a.txt HTTP/2.0\" 505 "},
+      {"GET /a.txt HTTP/1.7", "\"GET /a.txt HTTP/1.7\" 200 "},
+      {"GET /a.txt HTTP/1.x", "\"GET /a.txt\" 400 "},
+      {"GET /a.txt HTTP/1.10", "\"GET /a.txt\" 400 "}};
+  for (const auto& [line, logged] : lines) {
+    auto client = Connect();
+    client->Send(line + "\r\nHost: x\r\nConnection: close\r\n\r\n");
+    TurnUntilEnd(*client);
+    OnStdout().Flush();
+    EXPECT_THAT(kernel_.written[1], HasSubstr(logged));
+  }
+}
+
+// Several answers were gathered, the socket took a few bytes, and the client is gone.
+TEST_F(AccessLogTest, NoAnswerIsLoggedWithMoreBytesThanItHas) {
+  WriteFile("big", std::string(20'000'000, 'x'));
+  const std::string get = "GET /none HTTP/1.1\r\nHost: x\r\n\r\n";
+  auto first = Connect();
+  first->Send(get);  // an answer in memory
+  TurnUntilReceived(*first, "</html>");
+  const uint64_t before = counters_.bytes_sent_memory;
+  for (const size_t taken : {size_t{0}, size_t{10}, size_t{500}}) {
+    auto client = Connect();
+    kernel_.send_calls.bytes_max = taken == 0 ? SIZE_MAX : taken;
+    kernel_.send_calls.errors = {taken == 0 ? EAGAIN : 0, EAGAIN, EAGAIN, ECONNRESET};
+    client->Send(get + get + "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+    TurnUntil([&] { return connections_.back() == nullptr; }, "the close");
+    kernel_.send_calls = {};
+  }
+  OnStdout().Flush();
+  std::istringstream in(kernel_.written[1]);
+  std::vector<uint64_t> bytes;
+  for (std::string line; std::getline(in, line);) {
+    const std::string rest = line.substr(line.find("\" ") + 6);
+    bytes.push_back(rest[0] == '-' ? 0 : std::stoull(rest));
+  }
+  ASSERT_EQ(bytes.size(), 1u + 9u) << kernel_.written[1];
+  EXPECT_LE(*std::max_element(bytes.begin(), bytes.end()), bytes[0]) << kernel_.written[1];
+  EXPECT_EQ(counters_.bytes_sent_memory - before, 510u);
 }
 
 TEST_F(AccessLogTest, ACutAnswerIsLoggedWithTheBytesThatLeft) {

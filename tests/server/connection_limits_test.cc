@@ -168,6 +168,17 @@ TEST_F(ConnectionLimitsTest, DrainingClosesIdleConnectionsAndEndsTheOthersAfterT
   EXPECT_THAT(busy->received, HasSubstr("hello\n"));
 }
 
+TEST_F(ConnectionLimitsTest, DrainingAnswersARequestThatHasArrived) {
+  auto client = Connect();
+  Turn();
+  client->Send(kGet);  // which the loop has not seen yet
+  context_->draining = true;
+  connections_[0]->OnDrain();
+  TurnUntilEnd(*client);
+  EXPECT_THAT(client->received, HasSubstr("hello\n"));
+  EXPECT_TRUE(client->eof);
+}
+
 // --- errno by errno
 
 TEST_F(ConnectionLimitsTest, RecvThatIsInterruptedOrEmptyIsTriedAgain) {

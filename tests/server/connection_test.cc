@@ -128,6 +128,26 @@ TEST_F(ConnectionTest, AHalfClosedClientGetsItsWholeAnswer) {
   TurnUntil([&] { return StateOf(0) == State::kClosed; }, "the server's close");
 }
 
+// The end comes with the last byte of a receive that fills its room, with fewer, and with more;
+// answers that were gathered go out all the same, and where the socket is full too.
+TEST_F(ConnectionTest, AClientThatEndsInTheMiddleOfItsContentGetsTheEarlierAnswers) {
+  const std::string requests =
+      std::string(kGet) + kGet + "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n";
+  for (const bool full : {false, true}) {
+    for (size_t size = InputBuffer::kInitialBytes - 2; size <= InputBuffer::kInitialBytes + 2;
+         ++size) {
+      auto client = Connect();
+      if (full) kernel_.send_calls.errors.assign(3, EAGAIN);
+      client->Send(requests + std::string(size - requests.size(), 'x'));
+      client->ShutWrite();
+      TurnUntilEnd(*client);
+      EXPECT_TRUE(client->eof) << size;
+      EXPECT_EQ(Count(client->received, "hello\n"), 2) << size;
+      EXPECT_THAT(client->received, HasSubstr("HTTP/1.1 400 Bad Request\r\n")) << size;
+    }
+  }
+}
+
 TEST_F(ConnectionTest, ConnectionCloseEndsItAfterTheAnswer) {
   auto client = Connect();
   client->Send(kGetAndClose);

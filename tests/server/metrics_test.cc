@@ -121,10 +121,14 @@ TEST(MetricsTest, WhatFilesAndLogsHadToDoWithoutIsThere) {
   sources.error_log_lost_lines = 31;
   sources.open_files = 32;
   sources.opens_waiting = 33;
+  sources.cache_hits = 34;
+  sources.cache_misses = 35;
   const std::string text = RenderMetrics(sources);
   EXPECT_THAT(text, HasSubstr("\npollux_error_log_lost_lines_total 31\n"));
   EXPECT_THAT(text, HasSubstr("\npollux_open_files 32\n"));
   EXPECT_THAT(text, HasSubstr("\npollux_opens_waiting 33\n"));
+  EXPECT_THAT(text, HasSubstr("\npollux_file_cache_hits_total 34\n"));
+  EXPECT_THAT(text, HasSubstr("\npollux_file_cache_misses_total 35\n"));
 }
 
 TEST(MetricsTest, EachSampleOfAWorkerSaysWhichOneItIs) {
