@@ -88,6 +88,16 @@ def test_run_without_an_end_is_a_violation(tmp_path):
     (["replay", "."], ["cannot read ."]),
     (["shrink", ".", "-o", "out"], ["cannot read ."]),
     (["replay", "/dev/zero"], ["/dev/zero", "too large"]),
+    (["run", "download", "--disk", "tape"], ["no disk 'tape'", "raid1-2006"]),
+    (["trace", "nowhere", "-o", "out"], ["cannot open nowhere"]),
+    (["trace", ".", "-o", "out"], ["cannot read ."]),
+    (["table", "--backend", "x"], ["no backend 'x'", "threads-sendfile"]),
+    (["table", "--coordination", "x"], ["published, masked, eventfd"]),
+    (["table", "--disk", "hdd,speed=3"], ["speed=3", "rate (MB/s)"]),
+    (["table", "--disk", "none"], ["--disk none"]),
+    (["table", "--connections", 0], ["--connections"]),
+    (["table", "--chunk", "5K"], ["--chunk"]),
+    (["table", "--seconds", 0], ["--seconds"]),
 ])
 def test_bad_usage(tmp_path, arguments, words):
     assert_one_line_and_2(run(*arguments, cwd=tmp_path), *words)
@@ -106,7 +116,7 @@ def test_files_that_are_cut_off_or_foreign(tmp_path):
             "option": whole.replace('"published"', '"private"'),
     }.items():
         (tmp_path / name).write_text(text)
-        for command in (["replay", name], ["shrink", name, "-o", "out"]):
+        for command in (["replay", name], ["shrink", name, "-o", "out"], ["trace", name, "-o", "out"]):
             assert_one_line_and_2(run(*command, cwd=tmp_path), name)
 
 
@@ -214,3 +224,51 @@ def test_a_violated_script_shrinks_with_its_schedule(tmp_path):
     assert len(script) < len(SCRIPT)
     replayed = run("replay", "small", "--quiet", cwd=tmp_path)
     assert replayed.returncode == 1 and replayed.stderr == "", replayed
+
+
+def test_a_trace_is_a_timeline_with_paired_arrows(tmp_path):
+    assert run("run", "one-chunk", "--coordination", "published", "--save", "found",
+               cwd=tmp_path).returncode == 1
+    result = run("trace", "found", "-o", "trace.json", cwd=tmp_path)
+    assert result.returncode == 0, result
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    lanes = {event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    assert {"thread main", "disk"} <= lanes
+    assert [event["name"] for event in events if event["ph"] == "i"] == ["timeout rescue"]
+    begins, ends = ([event["id"] for event in events if event["ph"] == kind] for kind in "sf")
+    assert begins and sorted(begins) == sorted(ends)
+    assert_one_line_and_2(run("trace", "found", "-o", "nowhere/x", cwd=tmp_path), "nowhere/x")
+
+
+def test_finds_on_a_modelled_disk_can_be_replayed(tmp_path):
+    found = run("run", "late-reader", "--retire", "reuse", "--disk", "raid1-2006", "--save", "found",
+                cwd=tmp_path)
+    assert found.returncode == 1, found
+    assert json.loads((tmp_path / "found").read_text())["disk"] == "raid1-2006"
+    replayed = run("replay", "found", "--quiet", cwd=tmp_path)
+    assert replayed.returncode == 1 and "another build" not in replayed.stderr, replayed
+
+
+def test_the_table_of_2006(tmp_path):
+    arguments = ["table", "--seconds", 2, "--backend", "linux-aio-sendfile,writev", "--connections",
+                 "1,10"]
+    result = run(*arguments, "--json", cwd=tmp_path)
+    assert result.returncode == 0, result
+    assert "6 of 6" in result.stderr
+    cells = json.loads(result.stdout)["cells"]
+    assert len(cells) == 6  # two sizes of chunks, where there are chunks
+    for cell in cells:
+        assert 5 < cell["mb_per_second"] < 116
+        assert (cell["ratio"] is None) == (cell["backend"] == "writev")
+    text = run(*arguments, cwd=tmp_path).stdout
+    assert "107.50" in text and "What differs from 2006" in text
+
+
+def test_ctrl_c_ends_the_table_with_what_is_there(tmp_path):
+    with subprocess.Popen([SIM, "table", "--seconds", "200"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, cwd=tmp_path) as table:
+        assert "1 of" in table.stderr.readline()
+        table.send_signal(signal.SIGINT)
+        stdout, _ = table.communicate(timeout=60)
+    assert table.returncode == 130
+    assert "linux-sendfile" in stdout

@@ -1,17 +1,23 @@
 // Linux AIO contexts (io_setup(2)), iocbs under way, and the disk that completes them. Internal to
 // fakes/kernel.
 //
-// The disk is an actor for each iocb: it may complete at any step after its submission (and after
-// `not_before`), in any order. Its bytes are moved when it completes.
+// Without a shape the disk is an actor for each iocb: it may complete at any step after its
+// submission (and after `not_before`), in any order. With one it is a modelled disk (fakes/disk),
+// and reads complete when and in the order in which that does them. Bytes are moved when a read
+// completes.
 #pragma once
 
 #include <libaio.h>
 
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "fakes/disk/shape.h"
 #include "fakes/kernel/descriptors.h"
+#include "fakes/kernel/disk_device.h"
 #include "fakes/kernel/scheduler.h"
 
 namespace pollux::sim {
@@ -35,6 +41,7 @@ class ReadUnderWay final : public Actor {
   TimePoint not_before() const override { return due; }
   Footprint footprint() const override;
   const char* label() const override { return "read completes"; }
+  Lane lane() const override { return Lane::kDisk; }
   void Happen() override;
 
   Disk& disk;
@@ -46,6 +53,7 @@ class ReadUnderWay final : public Actor {
   size_t offset;
   bool no_wait;             // RWF_NOWAIT
   bool buffer_bad = false;  // memory that cannot be stored to
+  bool on_device = false;   // the modelled disk completes it: it is no actor itself
   std::shared_ptr<Description> file;
   std::shared_ptr<Description> eventfd;  // IOCB_FLAG_RESFD
   PinnedPages pinned;
@@ -69,23 +77,33 @@ class AioContext {
 };
 
 struct DiskOptions {
-  Nanoseconds read_time{0};  // a read takes at least this long
-  int faults = 0;            // how many reads may fail (EIO) or come back short
-                             // and as many of those with RWF_NOWAIT may be refused
+  Nanoseconds read_time{0};          // a read takes at least this long
+  int faults = 0;                    // how many reads may fail (EIO) or come back short
+                                     // and as many of those with RWF_NOWAIT may be refused
+  std::optional<disk::Shape> shape;  // a modelled disk
 };
 
 class Disk {
  public:
-  Disk(Scheduler& scheduler, Frames& frames, DiskOptions options)
+  Disk(Scheduler& scheduler, Frames& frames, SymbolMemory& symbols, DiskOptions options)
       : scheduler_(scheduler),
         frames_(frames),
+        symbols_(symbols),
         options_(options),
         object_(scheduler.NewObject()),
         faults_left_(options.faults),
-        refusals_left_(options.faults) {}
+        refusals_left_(options.faults) {
+    if (options_.shape) device_.emplace(scheduler, *options_.shape);
+  }
 
   void Start(std::unique_ptr<ReadUnderWay> read);
   void Complete(ReadUnderWay& read);
+
+  // Whether it is a modelled one: what follows is for those.
+  bool modelled() const { return device_.has_value(); }
+  // Reads `length` bytes at `place` for the page cache or a direct read that its thread waits for;
+  // then `done` hears whether they are good.
+  void ReadPages(uint64_t place, uint64_t length, std::function<void(bool good)> done);
 
   uint64_t completed() const { return completed_; }
   bool idle() const { return under_way_ == 0; }
@@ -100,11 +118,16 @@ class Disk {
   void set_read_time(Nanoseconds time) { options_.read_time = time; }
 
  private:
+  static long Refusal(const ReadUnderWay& read);
   long Transfer(ReadUnderWay& read);
   void Store(ReadUnderWay& read, const char* bytes, size_t count);
+  void JudgeStore(const Frame& frame, const ReadUnderWay& read);
+  void StoreSymbols(ReadUnderWay& read, size_t count);
 
   Scheduler& scheduler_;
   Frames& frames_;
+  SymbolMemory& symbols_;
+  uint64_t generation_ = 0;  // of symbolic pages
   DiskOptions options_;
   const ObjectId object_;
   int faults_left_;
@@ -112,6 +135,7 @@ class Disk {
   int faults_ = 0;
   uint64_t completed_ = 0;
   uint64_t under_way_ = 0;
+  std::optional<DiskDevice> device_;
 };
 
 }  // namespace pollux::sim

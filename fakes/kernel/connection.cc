@@ -56,7 +56,11 @@ long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
     segment.frame = file.FrameOf(offset / kPageBytes);
     ++segment.frame->sockets;
     ++frames_held_;
-    segment.copied.assign(segment.frame->data() + segment.offset, segment.length);
+    if (file.symbolic()) {
+      segment.symbol = segment.frame->symbolic_data();
+    } else {
+      segment.copied.assign(segment.frame->data() + segment.offset, segment.length);
+    }
     segment.queued_at_step = scheduler_.steps();
     segment.frame->sent_by = segment.sent_by = stack;
     offset += segment.length;
@@ -77,6 +81,19 @@ long Connection::SendCached(std::shared_ptr<const std::string> content, size_t o
   segment.length = static_cast<size_t>(taken);
   segment.content = std::move(content);
   segment.offset = offset;
+  queued_ += segment.length;
+  queue_.push_back(std::move(segment));
+  return taken;
+}
+
+long Connection::SendSymbols(const SymbolExtent& what) {
+  if (const long broken = Broken(); broken != 0) return broken;
+  if (what.length == 0) return 0;
+  const long taken = Room(what.length);
+  if (taken <= 0) return taken;
+  Segment segment;
+  segment.length = static_cast<size_t>(taken);
+  segment.symbol = Symbol{what.file, what.offset};
   queued_ += segment.length;
   queue_.push_back(std::move(segment));
   return taken;
@@ -128,14 +145,26 @@ short Connection::Readiness() const {
 }
 
 std::string Connection::PeerTake(size_t count) {
-  Writes();
   std::string out;
   out.reserve(std::min(count, queued_));
-  while (count > 0 && !queue_.empty()) {
+  PeerTake(count, &out, nullptr);
+  return out;
+}
+
+size_t Connection::PeerTake(size_t count, std::string* text, std::vector<SymbolExtent>* symbols) {
+  Writes();
+  size_t taken = 0;
+  while (taken < count && !queue_.empty()) {
     Segment& segment = queue_.front();
-    const size_t part = std::min(count, segment.length);
-    TakeFrom(segment, part, &out);
-    count -= part;
+    const size_t part = std::min(count - taken, segment.length);
+    if (segment.symbol) {
+      TakeFrom(segment, part, symbols);
+    } else {
+      TakeFrom(segment, part, text);
+    }
+    segment.offset += part;
+    segment.length -= part;
+    taken += part;
     queued_ -= part;
     if (segment.length > 0) continue;
     if (segment.frame != nullptr) {
@@ -145,10 +174,31 @@ std::string Connection::PeerTake(size_t count) {
     }
     queue_.pop_front();
   }
-  return out;
+  return taken;
 }
 
-void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
+void Connection::ReportChanged(const Segment& segment) {
+  scheduler_.Report("page references",
+                    "bytes that were sent at step " + std::to_string(segment.queued_at_step) +
+                        " were changed before the peer took them" +
+                        StackTrace::Tell("they were sent by", segment.sent_by.get()));
+}
+
+void Connection::TakeFrom(const Segment& segment, size_t count, std::vector<SymbolExtent>* out) {
+  if (segment.frame != nullptr) frames_.Reads();
+  if (segment.frame != nullptr && segment.frame->symbolic_data() != *segment.symbol) {
+    ReportChanged(segment);
+  }
+  const uint64_t offset = segment.symbol->offset + segment.offset;
+  if (!out->empty() && out->back().file == segment.symbol->file &&
+      out->back().offset + out->back().length == offset) {
+    out->back().length += count;
+  } else {
+    out->push_back({segment.symbol->file, offset, count});
+  }
+}
+
+void Connection::TakeFrom(const Segment& segment, size_t count, std::string* out) {
   const std::string& bytes = segment.content != nullptr ? *segment.content : segment.copied;
   if (segment.frame == nullptr) {
     out->append(bytes, segment.offset, count);
@@ -156,15 +206,10 @@ void Connection::TakeFrom(Segment& segment, size_t count, std::string* out) {
     frames_.Reads();
     const std::string_view now(segment.frame->data() + segment.offset, count);
     if (now != std::string_view(bytes).substr(bytes.size() - segment.length, count)) {
-      scheduler_.Report("page references",
-                        "bytes that were sent at step " + std::to_string(segment.queued_at_step) +
-                            " were changed before the peer took them" +
-                            StackTrace::Tell("they were sent by", segment.sent_by.get()));
+      ReportChanged(segment);
     }
     out->append(now);
   }
-  segment.offset += count;
-  segment.length -= count;
 }
 
 void Connection::PeerReset() {

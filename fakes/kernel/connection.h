@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fakes/kernel/memory.h"
 #include "fakes/kernel/scheduler.h"
@@ -35,6 +37,7 @@ class Connection {
   // References to `length` bytes at `offset` of `file`, or of `content`.
   long SendPages(MemoryFile& file, size_t offset, size_t length);
   long SendCached(std::shared_ptr<const std::string> content, size_t offset, size_t length);
+  long SendSymbols(const SymbolExtent& what);
   long Receive(char* data, size_t length, bool peek);
   void ShutdownWrite() {
     Writes();
@@ -71,6 +74,9 @@ class Connection {
   }
   // Up to `count` bytes that have been sent.
   std::string PeerTake(size_t count);
+  // The same where symbols are sent: appends bytes to `text` and the rest, joined, to `symbols`.
+  // How many.
+  size_t PeerTake(size_t count, std::string* text, std::vector<SymbolExtent>* symbols);
   size_t peer_available() const {
     Reads();
     return queued_;
@@ -106,6 +112,7 @@ class Connection {
     std::shared_ptr<const std::string> content;  // or, if neither, `copied`
     std::string copied;                          // of a frame: what it held when it was queued
     size_t offset = 0;                           // of its first byte in whichever it is
+    std::optional<Symbol> symbol;                // instead of bytes: its page's start, or its own
     uint64_t queued_at_step = 0;
     std::shared_ptr<const StackTrace> sent_by;  // frame bytes; null if not kept
   };
@@ -114,7 +121,9 @@ class Connection {
   void Writes() const { scheduler_.access().Write(object_, "a connection"); }
   long Room(size_t length) const;
   long Broken();
-  void TakeFrom(Segment& segment, size_t count, std::string* out);
+  void TakeFrom(const Segment& segment, size_t count, std::string* out);
+  void TakeFrom(const Segment& segment, size_t count, std::vector<SymbolExtent>* out);
+  void ReportChanged(const Segment& segment);
   void DropQueue();
 
   Scheduler& scheduler_;

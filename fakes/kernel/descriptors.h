@@ -12,6 +12,7 @@
 
 #include "fakes/kernel/connection.h"
 #include "fakes/kernel/memory.h"
+#include "fakes/kernel/page_cache.h"
 
 namespace pollux::sim {
 
@@ -23,12 +24,14 @@ struct Inode {
   ino_t number = 0;
   std::string path;
   std::shared_ptr<const std::string> content;  // kRegular
+  uint64_t symbolic_bytes = 0;                 // kRegular, if there is no content: its length
   std::unique_ptr<MemoryFile> memory;          // kMemory
   bool cached = false;                         // kRegular: its pages are in the page cache
+  std::unique_ptr<PageCache> pages;            // kRegular, on a modelled disk: which of them
   time_t mtime = 0;
 
   size_t size() const {
-    if (kind == Kind::kRegular) return content->size();
+    if (kind == Kind::kRegular) return content != nullptr ? content->size() : symbolic_bytes;
     return kind == Kind::kMemory ? memory->size() : 0;
   }
 };
@@ -42,6 +45,7 @@ struct Description {
 
   std::shared_ptr<Inode> inode;  // kFile
   size_t offset = 0;
+  ReadAhead ahead;
 
   uint64_t counter = 0;  // kEventfd
 

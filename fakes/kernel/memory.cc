@@ -46,6 +46,8 @@ void MemoryPool::Give(char* memory, size_t bytes) {
 
 char* Frame::data() { return home != nullptr ? home->data() + page * kPageBytes : copy.get(); }
 
+Symbol& Frame::symbolic_data() { return home != nullptr ? home->symbol(page) : symbol; }
+
 Frame* Frames::Make(MemoryFile& home, size_t page) {
   Writes();
   if (free_.empty()) {
@@ -81,12 +83,13 @@ bool MemoryFile::Resize(size_t bytes) {
     const size_t capacity = AlignUp(bytes, kPageBytes);
     char* grown = pool_.Take(capacity);
     if (data_ != nullptr) {
-      std::memcpy(grown, data_, size_);
+      if (!symbolic_) std::memcpy(grown, data_, size_);
       pool_.Give(data_, capacity_);
     }
     data_ = grown;
     capacity_ = capacity;
     known_.resize(capacity / kPageBytes);
+    if (symbolic_) symbols_.resize(capacity / kPageBytes);
   } else if (bytes < size_) {
     PunchHole(bytes, size_ - bytes);
   }
@@ -101,7 +104,12 @@ void MemoryFile::PunchHole(size_t offset, size_t length) {
   for (size_t page = (offset + kPageBytes - 1) / kPageBytes; page < end / kPageBytes; ++page) {
     Detach(page);
   }
-  std::memset(data_ + offset, 0, end - offset);
+  if (!symbolic_) {
+    std::memset(data_ + offset, 0, end - offset);
+    return;
+  }
+  const size_t end_page = (end + kPageBytes - 1) / kPageBytes;
+  for (size_t page = offset / kPageBytes; page < end_page; ++page) symbols_[page] = Symbol();
 }
 
 Frame* MemoryFile::FrameOf(size_t page) {
@@ -114,8 +122,12 @@ void MemoryFile::Detach(size_t page) {
   Frame* frame = known_[page];
   if (frame == nullptr) return;
   frames_.Writes();
-  frame->copy = std::make_unique_for_overwrite<char[]>(kPageBytes);
-  std::memcpy(frame->copy.get(), data_ + page * kPageBytes, kPageBytes);
+  if (symbolic_) {
+    frame->symbol = symbols_[page];
+  } else {
+    frame->copy = std::make_unique_for_overwrite<char[]>(kPageBytes);
+    std::memcpy(frame->copy.get(), data_ + page * kPageBytes, kPageBytes);
+  }
   frame->home = nullptr;
   known_[page] = nullptr;
 }
@@ -123,6 +135,10 @@ void MemoryFile::Detach(size_t page) {
 size_t MemoryFile::PagesInUse() const {
   frames_.Reads();
   size_t count = 0;
+  if (symbolic_) {
+    return static_cast<size_t>(std::count_if(symbols_.begin(), symbols_.end(),
+                                             [](const Symbol& page) { return page.file != 0; }));
+  }
   for (size_t at = 0; at < size_; at += kPageBytes) {
     const char* page = data_ + at;
     if (std::any_of(page, page + std::min(kPageBytes, size_ - at), [](char c) { return c != 0; })) {

@@ -14,6 +14,7 @@
 
 #include "fakes/kernel/access.h"
 #include "fakes/kernel/stack_trace.h"
+#include "fakes/kernel/symbols.h"
 
 namespace pollux::sim {
 
@@ -44,11 +45,13 @@ struct Frame {
   MemoryFile* home = nullptr;  // null: detached, `copy` holds the contents
   size_t page = 0;             // of home
   std::unique_ptr<char[]> copy;
+  Symbol symbol;                              // detached from a symbolic file: instead of `copy`
   uint32_t sockets = 0;                       // references from sockets' queues
   uint32_t reads = 0;                         // iocbs that aim at it
   std::shared_ptr<const StackTrace> sent_by;  // the last of the former; null if not kept
 
   char* data();
+  Symbol& symbolic_data();
 };
 
 class Frames {
@@ -73,7 +76,9 @@ class Frames {
 // The contents of a file in memory.
 class MemoryFile {
  public:
-  MemoryFile(MemoryPool& pool, Frames& frames) : pool_(pool), frames_(frames) {}
+  // `symbolic`: its memory is never touched, pages hold symbols.
+  MemoryFile(MemoryPool& pool, Frames& frames, bool symbolic)
+      : pool_(pool), frames_(frames), symbolic_(symbolic) {}
   ~MemoryFile();
   MemoryFile(const MemoryFile&) = delete;
   MemoryFile& operator=(const MemoryFile&) = delete;
@@ -82,6 +87,8 @@ class MemoryFile {
   bool Resize(size_t bytes);
   size_t size() const { return size_; }
   char* data() const { return data_; }
+  bool symbolic() const { return symbolic_; }
+  Symbol& symbol(size_t page) { return symbols_[page]; }
 
   // Whole pages get new frames; the rest is zeroed in place, as Linux does it.
   void PunchHole(size_t offset, size_t length);
@@ -100,6 +107,8 @@ class MemoryFile {
 
   MemoryPool& pool_;
   Frames& frames_;
+  const bool symbolic_;
+  std::vector<Symbol> symbols_;  // by page
   char* data_ = nullptr;
   size_t size_ = 0;
   size_t capacity_ = 0;

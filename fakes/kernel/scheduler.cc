@@ -11,8 +11,6 @@ namespace pollux::sim {
 namespace {
 
 constexpr pid_t kLeaderTid = 1000;
-// Far from zero, so that a default-constructed TimePoint is no plausible time.
-constexpr TimePoint kStart{std::chrono::hours(1)};
 // The time-out of a thread's sleep is an actor beside the thread.
 constexpr uint32_t kTimeoutActor = 0x8000'0000;
 
@@ -145,6 +143,13 @@ void Scheduler::Sleep(const char* operation, const Footprint& footprint, const C
   self.timed_out = false;
 }
 
+void Scheduler::WaitFor(const char* operation, const Footprint& footprint,
+                        const Condition& condition) {
+  current_->uninterruptible = true;
+  while (!condition.Holds() && !gave_up_) Sleep(operation, footprint, &condition, kNever);
+  current_->uninterruptible = false;
+}
+
 void Scheduler::AddActor(Actor& actor) {
   actor.id_ = next_actor_++;
   actors_.push_back(&actor);
@@ -166,7 +171,7 @@ bool Scheduler::Enabled(const SimThread& thread) const {
   if (thread.state == SimThread::State::kReady) return true;
   if (thread.state == SimThread::State::kDone) return false;
   return thread.timed_out || (thread.condition != nullptr && thread.condition->Holds()) ||
-         signals_->Deliverable(thread);
+         (!thread.uninterruptible && signals_->Deliverable(thread));
 }
 
 void Scheduler::Offer(SimThread& thread) {
@@ -229,6 +234,7 @@ void Scheduler::Dispatch() {
       GiveUp("spin",
              "no end after " + std::to_string(options_.steps_max) + " steps: " + WhoWaits());
     }
+    if (listener_ != nullptr) TellOfWakes();
     const size_t pick = chooser_.PickStep(choices_, blocked_);
     CHECK(pick < choices_.size());
     const Target target = targets_[pick];
@@ -285,9 +291,37 @@ void Scheduler::Note(const Option& option, const Target& target) {
   mix(static_cast<uint64_t>(now_.time_since_epoch().count()));
   for (const char* c = option.label; *c != '\0'; ++c) mix(static_cast<unsigned char>(*c));
   if (listener_ == nullptr) return;
-  std::string who = target.thread != nullptr ? target.thread->name : std::string("actor ");
-  if (target.thread == nullptr) who.append(std::to_string(option.actor));
-  listener_->OnStep(now_, who, option.label);
+  Step step;
+  step.number = steps_;
+  step.now = now_;
+  step.what = option.label;
+  if (target.thread != nullptr) {
+    step.actor = target.thread->actor;
+    step.who = target.thread->name;
+    step.was_asleep = target.thread->state == SimThread::State::kAsleep && !target.early_timeout;
+  } else {
+    step.actor = option.actor;
+    step.who = "actor " + std::to_string(option.actor);
+    step.lane = target.actor->lane();
+  }
+  listener_->OnStep(step);
+}
+
+// Who can go on now, and could not before the last step.
+void Scheduler::TellOfWakes() {
+  const AccessCheck::Scope look(access_, Footprint::Everything(), "");
+  known_.resize(threads_.size());
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    const SimThread& thread = *threads_[i];
+    const Known now{Enabled(thread), signals_->Deliverable(thread)};
+    const bool result = thread.condition != nullptr && thread.condition->Holds();
+    if (now.deliverable && !known_[i].deliverable) {
+      listener_->OnWake(thread, StepListener::Wake::kSignal);
+    } else if (now.enabled && !known_[i].enabled && result) {
+      listener_->OnWake(thread, StepListener::Wake::kResult);
+    }
+    known_[i] = now;
+  }
 }
 
 Fiber& Scheduler::FiberOf(SimThread& thread) {

@@ -34,6 +34,9 @@ class Condition {
 };
 
 inline constexpr TimePoint kNever = TimePoint::max();
+// When executions begin. Far from zero, so that a default-constructed TimePoint is no plausible
+// time.
+inline constexpr TimePoint kStart{std::chrono::hours(1)};
 
 // State that every kernel has. Others get their numbers from Scheduler::NewObject.
 inline constexpr ObjectId kDescriptorTable =
@@ -63,6 +66,7 @@ struct SimThread {
   const Condition* condition = nullptr;  // asleep: ends the sleep
   TimePoint deadline = kNever;           // asleep: so does this
   bool timed_out = false;                // the deadline has come
+  bool uninterruptible = false;          // asleep: signals do not end it
   bool joined = false;
 
   // Signals: bit n-1 is signal n.
@@ -70,6 +74,9 @@ struct SimThread {
   uint64_t mask = 0;
   ObjectId signals_object = 0;
 };
+
+// Where a trace shows what happens.
+enum class Lane { kThread, kDisk, kPeer, kWorld };
 
 // Something beside threads that can happen. Registers itself for as long as it exists.
 class Actor {
@@ -80,6 +87,7 @@ class Actor {
   virtual TimePoint not_before() const { return TimePoint::min(); }
   virtual Footprint footprint() const = 0;
   virtual const char* label() const = 0;
+  virtual Lane lane() const { return Lane::kWorld; }
   virtual void Happen() = 0;
 
  private:
@@ -92,11 +100,24 @@ struct Violation {
   std::string text;
 };
 
+struct Step {
+  uint64_t number = 0;  // from 1
+  TimePoint now;
+  uint32_t actor = 0;  // of a thread's time-out: the thread
+  std::string who;     // the thread's name, or "actor 7"
+  const char* what = "";
+  Lane lane = Lane::kThread;
+  bool was_asleep = false;  // a thread that slept until now
+};
+
 // Hears of each step, for traces.
 class StepListener {
  public:
   virtual ~StepListener() = default;
-  virtual void OnStep(TimePoint now, const std::string& who, const char* what) = 0;
+  virtual void OnStep(const Step& step) = 0;
+  // The last step ended this thread's sleep, or made a signal deliverable to it.
+  enum class Wake { kResult, kSignal };
+  virtual void OnWake(const SimThread& /*thread*/, Wake /*how*/) {}
 };
 
 struct SchedulerOptions {
@@ -150,6 +171,8 @@ class Scheduler {
   void Sleep(const char* operation, const Footprint& footprint, const Condition* condition,
              TimePoint deadline);
 
+  // Sleeps until the condition holds, whatever signals come: a wait for the disk.
+  void WaitFor(const char* operation, const Footprint& footprint, const Condition& condition);
   // A step in which the running thread plays the world around the process: it may touch anything.
   void BeforeWorldStep(const char* what) { BeforeStep(what, Footprint::Everything()); }
 
@@ -207,6 +230,7 @@ class Scheduler {
   bool AdvanceTime();
   void TimeOut(SimThread& thread);
   void Note(const Option& option, const Target& target);
+  void TellOfWakes();
   Fiber& FiberOf(SimThread& thread);
   void SwitchTo(SimThread& thread);
   void BeginStep(const Footprint& declared, const char* operation);
@@ -238,6 +262,11 @@ class Scheduler {
   std::optional<Violation> violation_;
   const SignalState* signals_ = nullptr;
   StepListener* listener_ = nullptr;
+  struct Known {
+    bool enabled = true;
+    bool deliverable = false;
+  };
+  std::vector<Known> known_;  // of each thread, to the listener
   std::function<void(const SimThread&)> on_timeout_;
   std::function<void()> on_step_;
 };

@@ -67,7 +67,7 @@ Status SimKernel::io_destroy(io_context_t ctx) {
   AioContext* context = Find(ctx);
   if (context == nullptr) return Err(EINVAL, "io_destroy");
   const NothingUnderWay done(scheduler_.access(), *context);
-  while (!done.Holds()) scheduler_.Sleep("io_destroy", footprint, &done, kNever);
+  scheduler_.WaitFor("io_destroy", footprint, done);
   contexts_[reinterpret_cast<uintptr_t>(ctx) - 1] = nullptr;
   return {};
 }
@@ -117,7 +117,7 @@ int SimKernel::SubmitOne(AioContext& context, iocb* request) {
 
 Result<int> SimKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
   Footprint footprint;
-  footprint.Read(kDescriptorTable).Write(kSharedMemory).Add(LooksAtTheClock());
+  footprint.Read(kDescriptorTable).Write(kSharedMemory).Add(LooksAtTheClock()).Add(UsesDisk());
   if (Find(ctx) != nullptr) footprint.Write(Find(ctx)->object());
   Call call(*this, "io_submit", footprint);
   AioContext* context = Find(ctx);

@@ -48,7 +48,7 @@ bool Normalise(std::string* path, size_t root) {
 
 }  // namespace
 
-void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::string> content) {
+Inode& SimKernel::NewRegularInode(const std::string& path) {
   CHECK(path.front() == '/');
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
@@ -64,9 +64,22 @@ void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::stri
   made->object = scheduler_.NewObject();
   made->number = next_inode_++;
   made->path = path;
-  made->content = std::move(content);
   made->mtime = 1'700'000'000;
-  paths_[path] = std::move(made);
+  return *(paths_[path] = std::move(made));
+}
+
+void SimKernel::AddFile(const std::string& path, std::shared_ptr<const std::string> content) {
+  Inode& made = NewRegularInode(path);
+  made.content = std::move(content);
+  PlaceOnDisk(made);
+}
+
+uint64_t SimKernel::AddSymbolicFile(const std::string& path, uint64_t bytes) {
+  CHECK(options_.symbolic);
+  Inode& made = NewRegularInode(path);
+  made.symbolic_bytes = bytes;
+  PlaceOnDisk(made);
+  return made.number;
 }
 
 void SimKernel::Truncate(const std::string& path, size_t bytes) {
@@ -76,6 +89,7 @@ void SimKernel::Truncate(const std::string& path, size_t bytes) {
   Inode& inode = *found->second;
   inode.content = std::make_shared<std::string>(inode.content->substr(0, bytes));
   ++inode.mtime;
+  if (inode.pages != nullptr) inode.pages->Resize(inode.size());
 }
 
 // The absolute path. `beneath`: RESOLVE_BENEATH.
@@ -226,18 +240,41 @@ Result<size_t> SimKernel::ReadContent(Description& file, char* to, size_t count,
       in_memory ? Footprint().Read(kSharedMemory) : Footprint().Write(file.inode->object),
       "a file");
   scheduler_.access().Touch(Buffer(to, true), "a page");
-  const size_t size = file.inode->size();
+  size_t size = file.inode->size();
   if (offset >= size) return 0;
   count = std::min(count, size - offset);
+  if (file.inode->pages != nullptr) {
+    if (const Status there = FaultIn(file, offset, count, operation); !there) {
+      return Err(there.error());
+    }
+    size = file.inode->size();  // it may have become shorter meanwhile
+    if (offset >= size) return 0;
+    count = std::min(count, size - offset);
+  }
+  if (!in_memory) file.inode->cached = true;
+  if (!in_memory && file.inode->content == nullptr) {
+    symbols_.Store(to, {file.inode->number, offset, count});
+    return count;
+  }
   const char* from = in_memory ? file.inode->memory->data() : file.inode->content->data();
   std::copy_n(from + offset, count, to);
-  if (!in_memory) file.inode->cached = true;
   return count;
+}
+
+// How many bytes from `offset` on, `count` at most, are there without a read of the disk.
+size_t SimKernel::CachedBytes(const Inode& file, size_t offset, size_t count) {
+  if (file.pages == nullptr) {
+    return file.kind != Inode::Kind::kRegular || file.cached ? count : 0;
+  }
+  const size_t end = std::min(offset + count, file.size());
+  const size_t first = offset / kPageBytes;
+  const size_t there = file.pages->Prefix(first, (end + kPageBytes - 1) / kPageBytes);
+  return there == 0 ? 0 : std::min(end, (first + there) * kPageBytes) - offset;
 }
 
 // Of a call that reads from a file, or an eventfd, into a buffer.
 Footprint SimKernel::Reading(int fd, bool moves, const void* buffer) const {
-  Footprint footprint = Using(fd, moves).Add(Buffer(buffer, true));
+  Footprint footprint = Using(fd, moves).Add(Buffer(buffer, true)).Add(UsesDisk());
   const Description* found = At(fd);
   if (found == nullptr || found->inode == nullptr) return footprint;
   if (found->inode->kind == Inode::Kind::kMemory) return footprint.Read(kSharedMemory);
@@ -246,7 +283,7 @@ Footprint SimKernel::Reading(int fd, bool moves, const void* buffer) const {
 
 Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
   Call call(*this, "read", Reading(fd, true, buf));
-  Description* found = Find(fd);
+  const DescriptionPtr found = Hold(fd);
   if (found == nullptr) return Err(EBADF, "read");
   switch (found->kind) {
     case Description::Kind::kEventfd: {
@@ -273,7 +310,7 @@ Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
 
 Result<size_t> SimKernel::pread(int fd, void* buf, size_t count, off_t offset) {
   Call call(*this, "pread", Reading(fd, false, buf));
-  Description* found = Find(fd);
+  const DescriptionPtr found = Hold(fd);
   if (found == nullptr) return Err(EBADF, "pread");
   if (found->kind != Description::Kind::kFile) return Err(ESPIPE, "pread");
   if (offset < 0) return Err(EINVAL, "pread");
@@ -283,15 +320,16 @@ Result<size_t> SimKernel::pread(int fd, void* buf, size_t count, off_t offset) {
 Result<size_t> SimKernel::preadv2(int fd, const iovec* iov, int iovcnt, off_t offset, int flags) {
   if (iovcnt != 1 || (flags & ~RWF_NOWAIT) != 0) NotModelled("preadv2 of more than one buffer");
   Call call(*this, "preadv2", Reading(fd, false, iov->iov_base));
-  Description* found = Find(fd);
+  const DescriptionPtr found = Hold(fd);
   if (found == nullptr) return Err(EBADF, "preadv2");
   if (found->kind != Description::Kind::kFile) return Err(ESPIPE, "preadv2");
-  if ((flags & RWF_NOWAIT) != 0 && found->inode->kind == Inode::Kind::kRegular &&
-      !found->inode->cached && static_cast<size_t>(offset) < found->inode->size()) {
-    return Err(EAGAIN, "preadv2");
+  const auto from = static_cast<size_t>(offset);
+  size_t count = iov->iov_len;
+  if ((flags & RWF_NOWAIT) != 0 && from < found->inode->size()) {
+    count = CachedBytes(*found->inode, from, count);
+    if (count == 0) return Err(EAGAIN, "preadv2");
   }
-  return ReadContent(*found, static_cast<char*>(iov->iov_base), iov->iov_len,
-                     static_cast<size_t>(offset), "preadv2");
+  return ReadContent(*found, static_cast<char*>(iov->iov_base), count, from, "preadv2");
 }
 
 Result<size_t> SimKernel::write(int fd, const void* buf, size_t count) {
@@ -324,14 +362,19 @@ Status SimKernel::cachestat(int fd, const CachestatRange& range, Cachestat* out)
   *out = {};
   const uint64_t size = found->inode->size();
   const uint64_t end = range.len == 0 ? size : std::min(size, range.off + range.len);
-  if (found->inode->cached && range.off < end) {
-    out->nr_cache = (end + kPageBytes - 1) / kPageBytes - range.off / kPageBytes;
+  const uint64_t first_page = range.off / kPageBytes;
+  const uint64_t end_page = (end + kPageBytes - 1) / kPageBytes;
+  if (range.off >= end) return {};
+  if (found->inode->pages != nullptr) {
+    out->nr_cache = found->inode->pages->Count(first_page, end_page);
+  } else if (found->inode->cached) {
+    out->nr_cache = end_page - first_page;
   }
   return {};
 }
 
-Status SimKernel::posix_fadvise(int fd, off_t, off_t, int advice) {
-  Footprint footprint = Using(fd, false);
+Status SimKernel::posix_fadvise(int fd, off_t offset, off_t len, int advice) {
+  Footprint footprint = Using(fd, false).Add(UsesDisk());
   const Description* known = At(fd);
   if (known != nullptr && known->inode != nullptr) footprint.Write(known->inode->object);
   Call call(*this, "posix_fadvise", footprint);
@@ -340,6 +383,7 @@ Status SimKernel::posix_fadvise(int fd, off_t, off_t, int advice) {
   if (found->inode == nullptr) return Err(ESPIPE, "posix_fadvise");
   scheduler_.access().Write(found->inode->object, "a file");
   if (advice == POSIX_FADV_DONTNEED) found->inode->cached = false;
+  if (found->inode->pages != nullptr) Advise(*found, offset, len, advice);
   return {};
 }
 

@@ -28,7 +28,7 @@ SimKernel::SimKernel(Chooser& chooser, Resources& resources, SimOptions options)
       scheduler_(chooser, resources.fibers, options.scheduler),
       signals_(scheduler_, options.leader_first),
       frames_(scheduler_.access(), kSharedMemory),
-      disk_(scheduler_, frames_, options.disk),
+      disk_(scheduler_, frames_, symbols_, options.disk),
       submit_refusals_left_(options.submit_refusals) {
   scheduler_.set_signal_state(&signals_);
   auto console = NewDescription(Description::Kind::kConsole, O_RDWR);
@@ -39,7 +39,9 @@ SimKernel::~SimKernel() {
   // Whatever the process left: reads under way are actors of the scheduler.
   for (const auto& context : contexts_) {
     if (context == nullptr) continue;
-    for (const auto& read : context->under_way) scheduler_.RemoveActor(*read);
+    for (const auto& read : context->under_way) {
+      if (!read->on_device) scheduler_.RemoveActor(*read);
+    }
   }
   for (const Region& region : regions_) {
     if (region.inode == nullptr) resources_.memory.Give(region.address, region.length);

@@ -5,10 +5,12 @@
 //   threads      fibers; mutexes, condition variables and words are scheduling points
 //   signals      process_signals.h
 //   descriptors  lowest free number, RLIMIT_NOFILE
-//   files        given contents, read-only; page cache: all of a file or nothing; names: no links
+//   files        given contents, read-only; names: no links
+//   page cache   all of a file or nothing; on a modelled disk, pages and read-ahead (page_cache.h)
 //   memory       memfd and O_TMPFILE with page frames (memory.h); a mapping is real memory
 //   sockets      TCP to peers outside of the process (connection.h); never blocking
-//   AIO          reads, IOCB_FLAG_RESFD; disks complete in any order (aio_context.h)
+//   AIO          reads, IOCB_FLAG_RESFD
+//   disk         completes in any order and at once, or as a modelled one (aio_context.h)
 //   waiting      poll, ppoll, epoll (level-triggered), eventfd
 // Anything else ends the program with the call's name. It is held to what Linux does by the
 // contract suite (tests/sys/contract_*_test.cc), which runs on both.
@@ -49,6 +51,7 @@ struct SimOptions {
   size_t peer_buffer = 128 * 1024;  // bytes, the peer's receive buffer
   bool names_cached = true;         // RESOLVE_CACHED finds what there is
   int submit_refusals = 0;          // how many iocbs io_submit may refuse with EAGAIN
+  bool symbolic = false;            // contents of files are symbols, see symbols.h
 };
 
 class SimKernel final : public Kernel {
@@ -67,6 +70,8 @@ class SimKernel final : public Kernel {
 
   // A file on the disk at an absolute path; its directories come with it.
   void AddFile(const std::string& path, std::shared_ptr<const std::string> content);
+  // One whose bytes are symbols, with options.symbolic: its number, which they bear.
+  uint64_t AddSymbolicFile(const std::string& path, uint64_t bytes);
   // Cuts it off, under those who have it open.
   void Truncate(const std::string& path, size_t bytes);
   // Null: nobody listens there, or its backlog is full.
@@ -202,12 +207,23 @@ class SimKernel final : public Kernel {
   Result<size_t> ReadContent(Description& file, char* to, size_t count, size_t offset,
                              const char* operation);
   std::shared_ptr<Inode> NewMemoryInode();
+  static size_t CachedBytes(const Inode& file, size_t offset, size_t count);
+  Inode& NewRegularInode(const std::string& path);
+  void PlaceOnDisk(Inode& file);
+  // Where and when the modelled disk is asked decides over all that it does later.
+  Footprint UsesDisk() const { return disk_.modelled() ? Footprint::Everything() : Footprint(); }
+  static void Advise(Description& file, off_t offset, off_t length, int advice);
+  // For files on the modelled disk: returns when the page cache holds those bytes. EIO.
+  Status FaultIn(Description& file, size_t offset, size_t count, const char* operation);
+  DescriptionPtr Hold(int fd) const { return Find(fd) != nullptr ? table_[fd] : nullptr; }
   const Region* RegionOf(const void* address) const;
   Footprint Buffer(const void* address, bool writes) const;
 
   // Sockets.
   Result<size_t> Sent(long result, int flags, const char* operation);
   Result<size_t> SendfileTo(Connection& out, Description& in, size_t offset, size_t count);
+  long SendSymbols(Connection& out, const char* from, size_t length) const;
+  Result<size_t> SendfileFromDisk(Connection& out, Description& in, size_t offset, size_t count);
 
   // Waits.
   Result<int> Poll(const char* name, pollfd* fds, nfds_t nfds, std::optional<Nanoseconds> timeout,
@@ -237,6 +253,8 @@ class SimKernel final : public Kernel {
   size_t descriptors_max_ = 1024;
   std::map<std::string, std::shared_ptr<Inode>> paths_;
   ino_t next_inode_ = 2;
+  uint64_t next_place_ = 0;  // on the modelled disk
+  SymbolMemory symbols_;
   std::vector<Region> regions_;
   std::vector<std::unique_ptr<AioContext>> contexts_;  // by io_context_t - 1; null: destroyed
   std::vector<Description*> listeners_;                // open

@@ -15,7 +15,7 @@ std::shared_ptr<Inode> SimKernel::NewMemoryInode() {
   inode->kind = Inode::Kind::kMemory;
   inode->object = kSharedMemory;
   inode->number = next_inode_++;
-  inode->memory = std::make_unique<MemoryFile>(resources_.memory, frames_);
+  inode->memory = std::make_unique<MemoryFile>(resources_.memory, frames_, options_.symbolic);
   inode->cached = true;
   return inode;
 }
@@ -96,6 +96,7 @@ Status SimKernel::munmap(void* addr, size_t length) {
     frames_.Writes();
     --found->inode->memory->mappings;
   } else {
+    symbols_.Forget(found->address, found->length);
     resources_.memory.Give(found->address, found->length);
   }
   scheduler_.access().Write(kDescriptorTable, "the mappings");

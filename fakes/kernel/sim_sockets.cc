@@ -207,7 +207,11 @@ Result<size_t> SimKernel::send(int fd, const void* buf, size_t len, int flags) {
   Description* found = Find(fd);
   if (found == nullptr) return Err(EBADF, "send");
   if (found->connection == nullptr) return Err(EPIPE, "send");
-  return Sent(found->connection->Send(static_cast<const char*>(buf), len), flags, "send");
+  const auto* bytes = static_cast<const char*>(buf);
+  if (options_.symbolic && symbols_.Find(buf)) {
+    return Sent(SendSymbols(*found->connection, bytes, len), flags, "send");
+  }
+  return Sent(found->connection->Send(bytes, len), flags, "send");
 }
 
 Result<size_t> SimKernel::writev(int fd, const iovec* iov, int iovcnt) {
@@ -232,9 +236,9 @@ Result<size_t> SimKernel::sendfile(int out_fd, int in_fd, off_t* offset, size_t 
   Footprint footprint = Sending(out_fd).Add(Using(in_fd, offset == nullptr));
   const Description* known = At(in_fd);
   if (known != nullptr && known->inode != nullptr) footprint.Write(known->inode->object);
-  Call call(*this, "sendfile", footprint.Write(kSharedMemory));
-  Description* out = Find(out_fd);
-  Description* in = Find(in_fd);
+  footprint.Write(kSharedMemory).Add(UsesDisk());
+  Call call(*this, "sendfile", footprint);
+  const DescriptionPtr out = Hold(out_fd), in = Hold(in_fd);
   if (out == nullptr || in == nullptr || (in->flags & O_PATH) != 0) return Err(EBADF, "sendfile");
   if (out->connection == nullptr) NotModelled("sendfile to anything but a connection");
   if (in->inode == nullptr || in->inode->kind == Inode::Kind::kDirectory) {
@@ -246,6 +250,8 @@ Result<size_t> SimKernel::sendfile(int out_fd, int in_fd, off_t* offset, size_t 
     return Err(EINVAL, "sendfile");
   }
   const Result<size_t> sent = SendfileTo(*out->connection, *in, from, count);
+  // Closed by another thread while this one waited for the disk: this was the last reference.
+  if (out.use_count() == 1) out->connection->Close(out->connection->linger_zero());
   if (!sent) return sent;
   if (offset != nullptr) {
     *offset += static_cast<off_t>(*sent);
@@ -265,8 +271,12 @@ Result<size_t> SimKernel::SendfileTo(Connection& out, Description& in, size_t of
     return Sent(out.SendPages(*in.inode->memory, offset, count), 0, "sendfile");
   }
   scheduler_.access().Write(in.inode->object, "a file");
+  if (in.inode->pages != nullptr) return SendfileFromDisk(out, in, offset, count);
   in.inode->cached = true;
   ++files_sent_;
+  if (in.inode->content == nullptr) {
+    return Sent(out.SendSymbols({in.inode->number, offset, count}), 0, "sendfile");
+  }
   return Sent(out.SendCached(in.inode->content, offset, count), 0, "sendfile");
 }
 

@@ -56,6 +56,7 @@ SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
   out.scheduler.stacks = options.stacks;
   out.disk.read_time = plot.read_time;
   out.disk.faults = options.faults;
+  out.disk.shape = disk::ParseShape(options.disk).value();
   out.leader_first = options.leader_first;
   return out;
 }
@@ -177,9 +178,9 @@ void LoopStory::Play() {
   auto registration = std::move(loop_->Register(socket_.get(), POLLIN, this).value());
   ArmTimer();
   if (plot_.client) {
-    sent_ =
-        std::make_unique<Event>(kernel_, "client sends", Footprint().Write(connection_->object()),
-                                [this] { connection_->PeerSend("x"); });
+    sent_ = std::make_unique<Event>(
+        kernel_, "client sends", Footprint().Write(connection_->object()),
+        [this] { connection_->PeerSend("x"); }, nullptr, TimePoint::min(), 1, Lane::kPeer);
   }
   if (plot_.signals > 0) {
     alarms_ = std::make_unique<Event>(

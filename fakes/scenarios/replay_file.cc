@@ -73,6 +73,8 @@ ReplayFile FromJson(const json& file) {
   out.options.early_timeouts = count("early_timeouts");
   out.options.faults = count("faults");
   out.options.leader_first = file.at("leader_first").get<bool>();
+  out.options.disk = file.value("disk", "none");  // files that are older have none
+  if (!disk::ParseShape(out.options.disk)) throw json::other_error::create(501, "disk", &file);
   out.options.steps_max = file.at("steps_max").get<uint64_t>();
   out.options.script = FromUtf8(file.value("script", std::string()));
   out.oracle = file.at("oracle").get<std::string>();
@@ -115,6 +117,7 @@ std::string ToText(const ReplayFile& replay) {
                      {"early_timeouts", replay.options.early_timeouts},
                      {"faults", replay.options.faults},
                      {"leader_first", replay.options.leader_first},
+                     {"disk", replay.options.disk},
                      {"steps_max", replay.options.steps_max},
                      {"script", ToUtf8(replay.options.script)},
                      {"oracle", replay.oracle},

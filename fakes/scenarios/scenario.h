@@ -22,6 +22,7 @@ struct StoryOptions {
   int early_timeouts = 0;  // sleeps that end by their time-out although something else can happen
   int faults = 0;          // reads that fail or come back short
   bool leader_first = true;
+  std::string disk = "none";  // for disk::ParseShape, which knows it; "none": any order, at once
   uint64_t steps_max = 200'000;
   std::string script;   // of `conversation` (conversation_script.h); empty: its usual one
   bool stacks = false;  // reports on pages say who sent them and who submitted the read; slow

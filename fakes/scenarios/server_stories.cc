@@ -56,6 +56,7 @@ SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
   out.scheduler.stacks = options.stacks;
   out.disk.faults = options.faults + plot.faults;
   out.submit_refusals = options.faults;
+  out.disk.shape = disk::ParseShape(options.disk).value();
   out.leader_first = options.leader_first;
   out.send_buffer = plot.socket_bytes;
   out.peer_buffer = plot.socket_bytes;

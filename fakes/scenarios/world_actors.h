@@ -18,14 +18,16 @@ namespace pollux::sim {
 class Event final : public Actor {
  public:
   Event(SimKernel& kernel, const char* label, Footprint footprint, std::function<void()> happen,
-        std::function<bool()> may = nullptr, TimePoint not_before = TimePoint::min(), int times = 1)
+        std::function<bool()> may = nullptr, TimePoint not_before = TimePoint::min(), int times = 1,
+        Lane lane = Lane::kWorld)
       : kernel_(kernel),
         label_(label),
         footprint_(footprint),
         happen_(std::move(happen)),
         may_(std::move(may)),
         not_before_(not_before),
-        left_(times) {
+        left_(times),
+        lane_(lane) {
     if (not_before_ != TimePoint::min()) footprint_.Read(kClock);
     kernel_.scheduler().AddActor(*this);
   }
@@ -37,6 +39,7 @@ class Event final : public Actor {
   TimePoint not_before() const override { return not_before_; }
   Footprint footprint() const override { return footprint_; }
   const char* label() const override { return label_; }
+  Lane lane() const override { return lane_; }
   void Happen() override {
     happened_ = true;
     --left_;
@@ -51,6 +54,7 @@ class Event final : public Actor {
   const std::function<bool()> may_;
   const TimePoint not_before_;
   int left_;
+  const Lane lane_;
   bool happened_ = false;
 };
 
@@ -89,6 +93,7 @@ class Client final : public Actor {
   TimePoint not_before() const override { return not_before_; }
   Footprint footprint() const override;
   const char* label() const override;
+  Lane lane() const override { return Lane::kPeer; }
   void Happen() override;
 
  private:

@@ -214,7 +214,7 @@ class Witness final : public Chooser, public StepListener {
     if (answer > 0) ++seen_[label];
     return answer;
   }
-  void OnStep(TimePoint, const std::string&, const char* what) override { ++seen_[what]; }
+  void OnStep(const Step& step) override { ++seen_[step.what]; }
   int seen(const std::string& what) { return seen_[what]; }
 
  private:
