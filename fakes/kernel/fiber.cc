@@ -196,6 +196,10 @@ FiberPool::~FiberPool() {
       fiber->Start(nullptr, &here);
       Fiber::Switch(here, *fiber);
     }
+#if defined(POLLUX_FIBER_ASAN)
+    // What its frames poisoned would outlive the mapping, and meet whoever is mapped here next.
+    __asan_unpoison_memory_region(fiber->stack_, fiber->stack_bytes_);
+#endif
 #if defined(POLLUX_FIBER_TSAN)
     __tsan_destroy_fiber(fiber->tsan_fiber_);
 #endif
