@@ -66,7 +66,7 @@ class ConversationModelTest : public ::testing::Test {
 
   const Tree tree_ = {{"/a", std::make_shared<std::string>("content")},
                       {"/dir/b", std::make_shared<std::string>("x")}};
-  const ServerRules rules_;
+  const ServerRules rules_{};
 };
 
 constexpr const char* kWhole = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontent";
