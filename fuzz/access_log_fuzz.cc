@@ -4,6 +4,7 @@
 // one.
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,7 +69,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   pollux::fuzz::Input input(data, size);
   pollux::AccessRecord record;
   record.host = "127.0.0.1";
-  record.version_minor = static_cast<int>(input.Number(1)) & 1;
+  // Behind the parser it is one of these.
+  constexpr std::string_view kVersions[] = {"HTTP/1.1", "HTTP/1.0", "HTTP/2.0", ""};
+  record.version = kVersions[input.Number(1) % std::size(kVersions)];
   record.time = static_cast<int64_t>(input.Number(4));
   record.status = 200;
   record.body_bytes = input.Number(8);
@@ -91,8 +94,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckField(quoted[1], referer, may_be_cut);
   CheckField(quoted[2], agent, may_be_cut);
   if (may_be_cut) return 0;
-  const std::string request =
-      method + " " + target + (record.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1");
+  std::string request = method + " " + target;
+  if (!record.version.empty()) request.append(" ").append(record.version);
   CHECK(quoted[0] == (method.empty() ? "-" : request));
   return 0;
 }
