@@ -224,10 +224,6 @@ void AddLimits(CLI::App& app, Config& config) {
 // What only shows when all flags are known; empty if nothing is wrong.
 std::string Contradiction(const Config& config) {
   const BackendOptions& backend = config.backend;
-  if (config.limits.target_bytes_max > config.limits.head_bytes_max) {
-    return "--max-target: a target is part of a head, and --max-head is " +
-           FormatSize(config.limits.head_bytes_max);
-  }
   if (backend.chunk_bytes % kChunkGranularity != 0) {
     return "--chunk: " + FormatSize(backend.chunk_bytes) + " is not a multiple of 4K";
   }
@@ -255,6 +251,11 @@ std::string Repeated(const CLI::App& app) {
 
 std::vector<std::string> FlagsWithoutUse(const CLI::App& app, const Config& config) {
   std::vector<std::string> out;
+  if (app.count("--max-target") > 0 &&
+      config.limits.target_bytes_max > config.limits.head_bytes_max) {
+    out.push_back("--max-target is beyond --max-head, " + FormatSize(config.limits.head_bytes_max) +
+                  ", of which a target is a part");
+  }
   if (config.backend.kind == BackendKind::kLinuxAioSendfile) return out;
   for (const char* flag : {"--retire", "--shm-dir"}) {
     if (app.count(flag) == 0) continue;

@@ -152,7 +152,6 @@ TEST(ConfigTest, EachBadValueIsOneLineThatSaysWhatIsValid) {
       {{"--send-timeout", "-1s"}, "500ms, 10s or 2m"},
       {{"--drain-timeout", "soon"}, "500ms, 10s or 2m"},
       {{"--max-unsent", "4095"}, "from 4K to 1G"},
-      {{"--max-target", "16385"}, "--max-head is 16K"},
       {{"--metrics-path", "/a/../m"}, "plain path"},
       {{"--metrics-path", "/m?x"}, "plain path"},
       {{"--metrics-path", "//m"}, "plain path"},
@@ -203,6 +202,9 @@ TEST(ConfigTest, AFlagIsGivenOnce) {
 
 TEST(ConfigTest, FlagsThatHaveNoEffectBesideTheOthersAreWarnedOf) {
   EXPECT_TRUE(Accepted({}).warnings.empty());
+  EXPECT_TRUE(Accepted({"--max-head", "256"}).warnings.empty());
+  EXPECT_THAT(Accepted({"--max-target", "16385"}).warnings,
+              ::testing::ElementsAre(StartsWith("--max-target is beyond --max-head, 16K")));
   EXPECT_TRUE(Accepted({"--backend", "linux-aio-sendfile", "--retire", "fresh", "--shm-dir", "/x"})
                   .warnings.empty());
   for (const char* backend :
