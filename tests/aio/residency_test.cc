@@ -309,14 +309,11 @@ TEST_F(ResidencyAsNobodyTest, WarmFileOfAnotherOwnerIsSeenToBeCached) {
   EXPECT_EQ(AsNobody([&] { return residency_.CachedPrefix(*open_, 0, kSize); }), kSize);
 }
 
-TEST_F(ResidencyAsNobodyTest, ColdFileOfAnotherOwnerIsNotTakenForCached) {
-  EXPECT_EQ(AsNobody([&] { return residency_.CachedPrefix(*open_, 0, kSize); }), 0u);
-}
-
-TEST_F(ResidencyAsNobodyTest, WarmBeginningOfAnotherOwnersFileIsAPrefix) {
+// No upper bound: a look at a missing page starts read-ahead, and a disk that answers before the
+// look is over makes it a hit (residency.h). That a miss ends the search is tested with a model.
+TEST_F(ResidencyAsNobodyTest, WarmBeginningOfAnotherOwnersFileIsSeen) {
   file_.MakeWarm(0, kSize / 2);
   const uint64_t seen = AsNobody([&] { return residency_.CachedPrefix(*open_, 0, kSize); });
-  EXPECT_LE(seen, kSize / 2);
   EXPECT_GE(seen, kSize / 4);
 }
 
