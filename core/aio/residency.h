@@ -6,8 +6,8 @@
 // yet filled refuses. It answers EPERM to those who neither own the file nor may write it (6.14 and
 // stable kernels since). They, and older kernels, get such probes only; these may start read-ahead
 // where a page is missing, and where the disk answers within the call the page then counts as
-// cached: there it would not have been waited for long either. Rejected: mincore(2), which reports everything resident to unprivileged
-// callers.
+// cached: there it would not have been waited for long either. Rejected: mincore(2), which reports
+// everything resident to unprivileged callers.
 //
 // On overlayfs neither can tell (cachestat counts 0, RWF_NOWAIT is EOPNOTSUPP: the pages belong to
 // the file below), so that nothing there counts as cached.
