@@ -231,6 +231,7 @@ Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& r
     const auto answer = ExpectRequest(request, sent, tree, rules);
     if (!answer) {
       out.open_end = true;
+      out.at_end = ExpectRefusal(400, request.method == Method::kHead);
       return out;
     }
     out.answers.push_back(*answer);
@@ -242,9 +243,11 @@ Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& r
 
 std::string Compare(std::string_view received, const Expectation& expectation,
                     const ServerRules& rules, bool may_be_cut, bool timed_out) {
-  for (size_t i = 0; i < expectation.answers.size(); ++i) {
+  std::vector<Expected> answers = expectation.answers;
+  if (expectation.at_end) answers.push_back(*expectation.at_end);
+  for (size_t i = 0; i < answers.size(); ++i) {
     const std::string which = "answer " + std::to_string(i + 1) + ": ";
-    const Expected& expected = expectation.answers[i];
+    const Expected& expected = answers[i];
     const auto answer = TakeAnswer(received, expected.head_only);
     if (!answer && may_be_cut)
       return received.find("\r\n\r\n") == received.npos ? "" : which + "no head";

@@ -39,11 +39,13 @@ struct Expected {
 struct Expectation {
   std::vector<Expected> answers;
   bool open_end = false;  // something of another request follows
+  // Of a request whose content is not whole: the answer, should the client end its side there.
+  std::optional<Expected> at_end;
 };
 
 Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& rules);
 
-// Compares what came with what was to come. Empty if it agrees; else what does not. With
+// Compares all that came with what was to come. Empty if it agrees; else what does not. With
 // `may_be_cut` it may end anywhere, but what there is must be right. `timed_out`: a 408 may come in
 // the end.
 std::string Compare(std::string_view received, const Expectation& expectation,

@@ -105,6 +105,18 @@ TEST_F(ConversationModelTest, TheRightAnswerIsRight) {
   EXPECT_EQ(CompareWith(std::string(kGet) + kGet, std::string(kWhole) + kWhole), "");
 }
 
+TEST_F(ConversationModelTest, AClientThatEndsAmidstItsContentIsTold) {
+  const std::string half = "POST /a HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\n\r\nab";
+  const std::string bad =
+      "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+  EXPECT_TRUE(ExpectFor(half).answers.empty());  // nothing is owed as long as more may come
+  EXPECT_EQ(CompareWith(half, bad), "");
+  EXPECT_EQ(CompareWith(kGet + half, kWhole + bad), "");
+  EXPECT_NE(CompareWith(half, ""), "");
+  EXPECT_NE(CompareWith(half, bad + bad), "");
+  EXPECT_NE(CompareWith(half, kWhole), "");
+}
+
 TEST_F(ConversationModelTest, EachWayToBeWrongIsNoticed) {
   EXPECT_NE(CompareWith(kGet, ""), "");
   EXPECT_NE(CompareWith(kGet, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nconten"), "");
