@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 
+import requirements
 import servers
 from data import PatternFile
 from warden import warden
@@ -23,8 +24,9 @@ def pytest_configure(config):
 def pytest_report_header(config):
     del config
     built = "there" if servers.available("pollux") else "NOT BUILT"
-    return (f"pollux: {servers.build_folder()} ({built}), "
-            f"sanitizer: {servers.sanitizer() or 'none'}, scratch: {servers.scratch_folder()}")
+    return [f"pollux: {servers.build_folder()} ({built}), "
+            f"sanitizer: {servers.sanitizer() or 'none'}, scratch: {servers.scratch_folder()}",
+            requirements.summary()]
 
 
 class Files:
@@ -69,6 +71,10 @@ def files():
 def own_files():
     with _folder() as path:
         yield Files(path)
+
+
+def pytest_runtest_setup(item):
+    requirements.enforce(item)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -10,6 +10,7 @@ import pytest
 
 import servers
 from client import fetch
+from requirements import requires
 
 pytestmark = pytest.mark.quick
 POLLUX = os.path.join(servers.build_folder(), "pollux")
@@ -71,7 +72,7 @@ def test_a_root_that_is_no_folder(tmp_path):
     assert_one_line_and_2(run(tmp_path / "file", "--listen", "127.0.0.1:0"), "file")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become someone who may not read")
+@requires("root")  # to become someone who may not read
 def test_a_root_that_may_not_be_read(tmp_path):
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700)

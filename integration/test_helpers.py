@@ -12,9 +12,11 @@ from cache import cached_pages, make_cold, make_warm
 from client import ClosedEarly, Connection, Head, fetch, fetch_checked
 from data import Checker, PatternFile, WrongBytes, pattern
 from metrics import Metrics
+from requirements import requires
 from swarm import Download, Swarm, wait_queued
 
-PEERS = [spec for spec in ("nginx", "nginx-aio", "lighttpd") if servers.available(spec)]
+PEERS = [pytest.param(spec, marks=requires(spec.partition("-")[0]))
+         for spec in ("nginx", "nginx-aio", "lighttpd")]
 
 
 def test_wrong_bytes_are_located_and_explained(tmp_path):

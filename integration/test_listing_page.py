@@ -6,9 +6,9 @@ import pytest
 
 import browser
 from client import fetch
+from requirements import requires
 
-pytestmark = pytest.mark.skipif(browser.PROGRAM is None,
-                                reason="needs chromium-headless-shell (ci/setup)")
+pytestmark = requires("chromium")
 DESK, PHONE = (1280, 800), (360, 740)
 
 

@@ -9,9 +9,9 @@ import pytest
 from cache import make_cold
 from client import fetch, fetch_checked
 from matrix import SOUND, every
+from requirements import requires
 
-pytestmark = [pytest.mark.quick,
-              pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")]
+pytestmark = [pytest.mark.quick, requires("root")]
 
 
 def identity(pid):

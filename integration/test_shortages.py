@@ -17,10 +17,10 @@ from client import Connection, fetch, fetch_checked
 from data import Checker
 from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
 from metrics import Metrics
+from requirements import requires
 from swarm import Download, Swarm
 
 MIB = 1 << 20
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 
 
 def descriptors_up_to(server, count):
@@ -226,7 +226,7 @@ def in_mount_namespace(script):
             script + '\nexec "$@"', "sh"]
 
 
-@needs_root
+@requires("root")
 @pytest.mark.quick
 @pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
 def test_a_file_system_without_direct_io(pollux, own_files, way):
@@ -241,7 +241,7 @@ def test_a_file_system_without_direct_io(pollux, own_files, way):
     fetch_checked(server.port, file, offset=65535, length=131_075)
 
 
-@needs_root
+@requires("root")
 @pytest.mark.parametrize("way", every(ways=[SOUND[0]]))
 def test_files_on_tmpfs(pollux, own_files, way):
     file = own_files.new(5 * MIB + 1)
@@ -254,7 +254,7 @@ def test_files_on_tmpfs(pollux, own_files, way):
     fetch_checked(server.port, file, offset=65535, length=131_075)
 
 
-@needs_root
+@requires("root")
 @pytest.mark.quick
 @pytest.mark.parametrize("retire", ["punch", "fresh"])
 def test_a_full_dev_shm(pollux, own_files, retire):
@@ -279,7 +279,7 @@ def test_a_full_dev_shm(pollux, own_files, retire):
     assert fetch(server.port, "/missing").status == 404
 
 
-@needs_root
+@requires("root")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_small_dev_shm_of_a_container_is_enough(pollux, own_files, backend):
     """64 MB of /dev/shm, Docker's default, and a budget far beyond it: nothing is cut short,
@@ -309,13 +309,13 @@ def test_one_iocb_and_two_chunks_are_enough(pollux, files, backend):
     gauges.no_stalls(metrics)
 
 
+@requires("root")
 @pytest.mark.quick
+@pytest.mark.skipif(bool(servers.sanitizer()), reason="a sanitizer has threads of its own")
 def test_without_a_single_thread_every_byte_is_served(pollux, own_files):
     """RLIMIT_NPROC 0 of a user who is not root: neither the helper nor a worker can be made. What
     stood in line for the helper is answered all the same, though a batch that fails gives its slot
     back without any completion: six cold files and one iocb."""
-    if os.geteuid() != 0 or servers.sanitizer():
-        pytest.skip("needs root for --user, and a program without a sanitizer's own threads")
     several = [own_files.new(5 * MIB + 1) for _ in range(6)]
     make_cold(*(file.path for file in several))
     server = pollux(own_files.root, user="nobody", coordination="masked",

@@ -6,7 +6,6 @@ import fcntl
 import os
 import re
 import resource
-import shutil
 import signal
 import threading
 
@@ -15,6 +14,7 @@ import pytest
 
 import gauges
 from client import ClosedEarly, Connection, fetch, fetch_checked
+from requirements import requires
 from servers import PolluxServer
 from test_signals import paused_transfer
 
@@ -24,10 +24,8 @@ PIPE_BYTES = 4 * 4096
 
 # A pipe of another user cannot be opened again: the way round is another one.
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-CANNOT = os.geteuid() != 0 or shutil.which("setpriv") is None
 USERS = [pytest.param([], id="own-pipe"),
-         pytest.param(AS_NOBODY, id="foreign-pipe",
-                      marks=pytest.mark.skipif(CANNOT, reason="needs root to give it up"))]
+         pytest.param(AS_NOBODY, id="foreign-pipe", marks=requires("setpriv"))]
 
 
 class UnreadServer(PolluxServer):

@@ -13,6 +13,7 @@ from client import ClosedEarly, Connection, fetch, fetch_checked
 from data import Checker
 from matrix import PUBLISHED, SOUND, flags
 from metrics import Metrics
+from requirements import requires
 from swarm import Download, Swarm
 from test_signals import connection_rest, paused_transfer, wait_refused
 
@@ -279,7 +280,7 @@ def test_lines_of_several_workers_are_never_torn(pollux, files, own_files, to):
     assert sorted(seen) == [(number, i) for number in range(12) for i in range(count)]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it up")
+@requires("root")
 def test_replaced_workers_are_the_same_user(pollux, own_files):
     file = own_files.new(4097)
     log = os.path.join(own_files.root, "log")
