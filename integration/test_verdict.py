@@ -26,7 +26,8 @@ from verdict import EITHER, MUST_FAIL, MUST_HOLD, Cell, Grid, duration, share  #
 @pytest.mark.parametrize("holds, expected, ok", [
     (True, MUST_HOLD, True), (False, MUST_HOLD, False),
     (True, MUST_FAIL, False), (False, MUST_FAIL, True),
-    (True, EITHER, True), (False, EITHER, True), (None, MUST_HOLD, True)])
+    (True, EITHER, True), (False, EITHER, True), (None, EITHER, True),
+    (None, MUST_HOLD, False), (None, MUST_FAIL, False)])
 def test_a_specimen_must_fail_and_the_rest_must_hold(holds, expected, ok):
     assert Cell(holds, "", expected).ok == ok
 
@@ -55,6 +56,7 @@ def _measured(**changes):
 @pytest.mark.parametrize("judge, broken, unshown", [
     (coordinations._lost_wakeup, {"lost_wakeup": {"stalled": 1}}, {"lost_wakeup": {"held": 0}}),
     (coordinations._kick, {"kick": {"landed": 2}}, {"kick": {"kicks": 0, "landed": 0}}),
+    (coordinations._kick, {"kick": {"landed": 2}}, {"kick": {"has_helper": False, "kicks": 0}}),
     (coordinations._foreign, {"foreign_signals": {"misread": 1}},
      {"foreign_signals": {"interrupted": 0}}),
     (coordinations._foreign, {"foreign_signals": {"dispatched_wrongly": 1}},
@@ -77,11 +79,16 @@ def test_a_search_is_judged_by_what_it_found_and_by_whether_it_saw_all():
     assert cell.details["replay"].endswith("replay out/x.replay")
     assert not schedules.judge(["explore", "x"], 1, found, "", MUST_HOLD).ok
     clean = "x: 211 executions, 12132 steps, 12999 executions a second: nothing found\n"
-    for end, words in (("exhausted (31 of them redundant)\n", "211 orders, all of them"),
-                       ("stopped by a limit: not all were seen\n", "211 orders, not all")):
+    for end, words, all_seen in (
+            ("exhausted (31 of them redundant)\n", "211 orders, all of them", True),
+            ("stopped by a limit: not all were seen\n", "211 orders, not all", False)):
         cell = schedules.judge(["explore", "x"], 0, clean + end, "", MUST_HOLD)
-        assert cell.ok and words in str(cell)
+        assert cell.ok == all_seen and words in str(cell)
+        assert schedules.judge(["run", "x"], 0, clean + end, "", MUST_HOLD).ok
         assert not schedules.judge(["explore", "x"], 0, clean + end, "", MUST_FAIL).ok
+    # A specimen that crashes has not shown what it is there for.
+    with pytest.raises(schedules.ProgramError, match="leak"):
+        schedules.judge(["explore", "x"], 1, found.replace("timeout rescue", "leak"), "", MUST_FAIL)
     for status, out in ((0, ""), (1, ""), (2, ""), (-6, clean)):
         with pytest.raises(schedules.ProgramError):
             schedules.judge(["explore", "x"], status, out, "why", MUST_HOLD)

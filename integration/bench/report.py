@@ -87,6 +87,23 @@ def _processor():
     return platform.machine()
 
 
+def disk(folder):
+    """What is known of the disk below `folder`: {"name", "model", ...}, or {} (a network's, btrfs)."""
+    device = os.stat(folder).st_dev
+    path = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    if os.path.exists(os.path.join(path, "partition")):
+        path = os.path.dirname(path)
+    found = {"name": os.path.basename(path)}
+    for name, file in (("model", "device/model"), ("rotational", "queue/rotational"),
+                       ("read-ahead KiB", "queue/read_ahead_kb"), ("scheduler", "queue/scheduler")):
+        try:
+            with open(os.path.join(path, file), encoding="utf-8") as text:
+                found[name] = text.read().strip()
+        except OSError:
+            continue  # a virtual one has no model, a stacked one no scheduler
+    return found if len(found) > 1 else {}
+
+
 def facts(folder):
     """The machine, its kernel and what was measured on it. `folder`: where the files lie."""
     revision = _first_line(["git", "-C", REPOSITORY, "describe", "--always", "--dirty"])
@@ -99,6 +116,9 @@ def facts(folder):
         "processors": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "file_system": files.file_system(folder),
+        "disk": disk(folder),
+        "load_average": dict(zip(("1 min", "5 min", "15 min"),
+                                 (round(load, 2) for load in os.getloadavg()))),
         "nginx": _first_line(["nginx", "-v"]),
         "lighttpd": _first_line(["lighttpd", "-v"]),
         "root": os.geteuid() == 0,

@@ -14,7 +14,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INTEGRATION = os.path.dirname(HERE)
-sys.path[:0] = [HERE, os.path.join(INTEGRATION, "bench"), INTEGRATION]
+sys.path[:0] = [HERE, os.path.join(INTEGRATION, "report"), os.path.join(INTEGRATION, "bench"),
+                INTEGRATION]
 
 import cold  # noqa: E402
 import contenders  # noqa: E402
@@ -22,10 +23,13 @@ import coordinations  # noqa: E402
 import files  # noqa: E402
 import leaks  # noqa: E402
 import load  # noqa: E402
+import page  # noqa: E402
 import report  # noqa: E402
 import schedules  # noqa: E402
 import sending  # noqa: E402
 import servers  # noqa: E402
+import sources  # noqa: E402
+import timelines  # noqa: E402
 import turns  # noqa: E402
 from verdict import Grid  # noqa: E402
 
@@ -101,14 +105,49 @@ def throughput(folder, big, effort, progress):
 
 
 def measure(effort, progress):
-    check_programs()
+    """(what goes into the JSON, the grids). What cannot be measured does not take the rest with it:
+    it is among the "unexpected"."""
+    wrong = []
+
+    def part(what, nothing, measure_it, *arguments):
+        try:
+            return measure_it(*arguments)
+        except (AssertionError, RuntimeError, TimeoutError, ValueError, KeyError) as error:
+            wrong.append(f"{what}: {error}")
+            return nothing
+
     simulated = schedules.measure(progress)
+    shown = {"timelines": part("timelines", [], timelines.measure, progress),
+             "simulated_2006": part("the simulated table of 2006", None,
+                                    schedules.table_of_2006, progress)}
     with files.Folder("validate") as folder:
         big = folder.add_big(effort.big_files, progress)
         by_coordination, delays = coordinations.measure(big[0].path, effort, progress)
         by_backend, by_retire = judge_sending(folder, big, progress)
-        rows = throughput(folder, big, effort, progress)
-    return [by_coordination, simulated, by_backend, by_retire], delays, rows
+        rows = part("throughput", [], throughput, folder, big, effort, progress)
+    grids = [by_coordination, simulated, by_backend, by_retire]
+    wrong = [line for grid in grids for line in grid.unexpected()] + wrong
+    return {"ok": not wrong, "unexpected": wrong,
+            "verdicts": [grid.as_json() for grid in grids], "delays": delays,
+            "cold": {"file_bytes": files.BIG_BYTES, "results": rows}, **shown}, grids
+
+
+def check_writable(path):
+    """Said before anything is measured, not after."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path + ".partial", "w", encoding="utf-8"):
+        pass
+    os.remove(path + ".partial")
+
+
+def text(document, grids):
+    parts = [report.facts_line(document["facts"]), *(grid.text() for grid in grids),
+             coordinations.delay_text(document["delays"])]
+    if document["cold"]["results"]:
+        parts.append(cold.text(document["cold"]))
+    parts += [schedules.replays(grids[1]),
+              "`published` and `reuse` are specimens of 2006 and must fail."]
+    return "\n\n".join(parts)
 
 
 def main():
@@ -117,16 +156,25 @@ def main():
     options = parse(sys.argv[1:])
     try:
         progress = report.Progress()
-        grids, delays, rows = measure(QUICK if options.quick else FULL, progress)
-        wrong = [line for grid in grids for line in grid.unexpected()]
-        facts = report.facts(servers.scratch_folder())
-        report.write_json(options.json, {
-            "facts": facts, "quick": options.quick, "ok": not wrong, "unexpected": wrong,
-            "verdicts": [grid.as_json() for grid in grids],
-            "delays": delays, "cold": {"file_bytes": files.BIG_BYTES, "results": rows}})
+        check_programs()
+        check_writable(options.json)
+        load_before = os.getloadavg()[0]
+        document, grids = measure(QUICK if options.quick else FULL, progress)
+        document |= {"quick": options.quick, "facts": report.facts(servers.scratch_folder())}
+        document["facts"]["load_average"]["1 min, before"] = round(load_before, 2)
+        report.write_json(options.json, document)
         progress("done")
-    except (files.UsageError, OSError) as error:
+        print(text(document, grids))
+        for line in document["unexpected"]:
+            print(f"NOT AS IT MUST BE: {line}")
+        print(f"{'' if document['ok'] else 'not '}as it must be. JSON: "
+              f"{os.path.relpath(options.json)}; page: {write_page(options.json)}")
+    except (files.UsageError, sources.SourceError) as error:
         print(f"ci/validate: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ci/validate: {where}{error.strerror or error}", file=sys.stderr)
         return 2
     except (AssertionError, RuntimeError) as error:  # ServerError, LoadError, NotShown, ...
         print(f"ci/validate: {error}", file=sys.stderr)
@@ -134,15 +182,15 @@ def main():
     except KeyboardInterrupt:
         print("ci/validate: interrupted", file=sys.stderr)
         return 130
-    print(report.facts_line(facts))
-    for part in [*(grid.text() for grid in grids), coordinations.delay_text(delays),
-                 cold.text({"results": rows}), schedules.replays(grids[1])]:
-        print(f"\n{part}")
-    print("\n`published` and `reuse` are specimens of 2006 and must fail.")
-    for line in wrong:
-        print(f"NOT AS IT MUST BE: {line}")
-    print(f"{'not ' if wrong else ''}as it must be. JSON: {os.path.relpath(options.json)}")
-    return 1 if wrong else 0
+    return 0 if document["ok"] else 1
+
+
+def write_page(json_path):
+    """The page of out/, or beside JSON that was put elsewhere."""
+    folder = os.path.dirname(os.path.abspath(json_path))
+    path = os.path.join(folder, "report", "index.html")
+    page.write(folder, path, os.path.basename(json_path))
+    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

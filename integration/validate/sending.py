@@ -184,9 +184,14 @@ def unread_cell(folder, backend, file, number):
     missed = [tally["rule"] for tally in tallies if tally["struck"] == 0]
     if len(missed) == len(tallies) or (missed and backend != "auto"):
         raise NotShown(f"{backend}: nothing was struck by {', '.join(missed)}")
+    silent = [tally["rule"] for tally in tallies if tally["bytes"] == 0]
+    if silent:
+        raise NotShown(f"{backend}: not a byte came under {', '.join(silent)}")
     shrinking = folder.add(f"shrinks-{backend}", number, FILE_BYTES)
     tallies.append(under_truncation(folder.path, backend, shrinking))
     os.remove(shrinking.path)
+    if not tallies[-1]["cut"]:
+        raise NotShown(f"{backend}: the file did not become shorter in time")
     wrong, cut, answers = (sum(tally[name] for tally in tallies)
                            for name in ("wrong", "cut", "answers"))
     return Cell(wrong == 0, f"{wrong} bytes, {cut} of {answers} cut", MUST_HOLD,

@@ -25,6 +25,11 @@ _FILE_BYTES = 200_000
 _HANDFUL = 5
 _SLEPT = re.compile(r"^pollux-faulty: slept (\S+) (\d+) of (\d+), longest (\S+) s$", re.M)
 
+
+class NotShown(AssertionError):
+    """A loop that reads from a disk, and does not stand still: then nobody's rest says anything."""
+
+
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 1 << 18
 
 
@@ -116,5 +121,8 @@ def cell(backend, root, big, cold_folders):
     parts = measure(backend, root, big, cold_folders)
     slept = sum(one["slept"] for part in parts.values() for one in part["slept"].values())
     longest = max(part["longest_turn_s"] for part in parts.values())
+    if backend in BLOCKING and slept == 0:
+        raise NotShown(f"{backend} was not seen to sleep: the files were not cold, or the kernel "
+                       f"was not asked")
     return Cell(slept <= _HANDFUL, f"{duration(longest)}, slept {slept}x",
                 EITHER if backend in BLOCKING else MUST_HOLD, {"parts": parts})

@@ -12,7 +12,8 @@ MUST_HOLD, MUST_FAIL, EITHER = "must hold", "must fail", "either"
 
 @dataclasses.dataclass
 class Cell:
-    """One property of one column. `holds` None: there is nothing to judge (the figure says why)."""
+    """One property of one column. `holds` None: there is nothing to judge (the figure says why),
+    which is as it must be only where EITHER is."""
     holds: bool | None
     figure: str
     expected: str = MUST_HOLD
@@ -23,15 +24,15 @@ class Cell:
     def ok(self):
         if self.error:
             return False
-        if self.holds is None or self.expected == EITHER:
+        if self.expected == EITHER:
             return True
-        return self.holds == (self.expected == MUST_HOLD)
+        return self.holds is not None and self.holds == (self.expected == MUST_HOLD)
 
     def __str__(self):
         if self.error:
             return "not measured (!)"
         if self.holds is None:
-            return self.figure
+            return self.figure + ("" if self.ok else " (!)")
         word = HOLDS if self.holds else FAILS
         return f"{word} {self.figure}" + ("" if self.ok else " (!)")
 
