@@ -53,6 +53,8 @@ _CHECKS = {
     "nginx": lambda: _program("nginx", "nginx-light"),
     "lighttpd": lambda: _program("lighttpd"),
     "strace": lambda: _program("strace"),
+    "fio": lambda: _program("fio"),
+    "mkfs.ext4": lambda: _program("mkfs.ext4", "e2fsprogs"),
     "setpriv": lambda: _root() or _program("setpriv", "util-linux"),
     "chromium": lambda: _program("chromium-headless-shell"),
 }
