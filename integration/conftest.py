@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -11,14 +12,30 @@ import pytest
 import requirements
 import servers
 from data import PatternFile
+from torture.score import Score
 from warden import warden
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("pollux")
+    group.addoption("--server", default="pollux", metavar="SERVER",
+                    help="whom the tests of any server ask: pollux, pollux:FLAG=VALUE,..., nginx, "
+                         "nginx-aio, lighttpd, or a command line with {port} and {root}")
+    group.addoption("--signals", default="", metavar="LIST",
+                    help="of a command line: signals that do no harm while it serves (HUP,USR1)")
+    group.addoption("--soak", nargs="?", type=float, default=1.0, const=30.0, metavar="MINUTES",
+                    help="how long the soak takes: 1 minute without the option, 30 with it alone")
+    group.addoption("--score", metavar="FILE",
+                    help="a line of JSON there for each test that began or ended: torture/score.py")
+
+
 def pytest_configure(config):
+    if config.getoption("--score") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Score(config.getoption("--score")))
     # The clients of a thousand connections live in this process.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    del soft, config
+    del soft
 
 
 def pytest_report_header(config):
@@ -119,15 +136,38 @@ class Starter:
 
 
 @pytest.fixture
-def pollux(request):
-    """pollux(root, backend="auto", ...) -> a running PolluxServer."""
-    starter = Starter(request.node)
-    yield starter
+def starter(request):
+    one = Starter(request.node)
+    yield one
     report = getattr(request.node, "report_call", None)
-    starter.finish(failed=report is None or report.failed)
+    one.finish(failed=report is None or report.failed)
 
 
-def pytest_collection_modifyitems(items):
+@pytest.fixture
+def pollux(starter):
+    """pollux(root, backend="auto", ...) -> a running PolluxServer."""
+    return starter
+
+
+@pytest.fixture
+def server(starter, request):
+    """server(root, limits=..., wrapper=...) -> whichever server --server names, running."""
+    spec = request.config.getoption("--server")
+    names = filter(None, request.config.getoption("--signals").split(","))
+    signals = {signal.Signals["SIG" + name.strip().upper().removeprefix("SIG")]: 500
+               for name in names}
+    return lambda root, **options: starter.start(
+        servers.make_server(spec, root, signals=signals, **options))
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--server").partition(":")[0] != "pollux":
+        for item in items:
+            if not item.get_closest_marker("any_server"):
+                item.add_marker(pytest.mark.skip(reason="asks Pollux itself"))
+    if hasattr(config, "workerinput"):
+        # What takes a minute begins first, so that the rest runs beside it.
+        items.sort(key=lambda item: item.get_closest_marker("soak") is None)
     # Ratios need the machine for themselves: under xdist all such tests go to one worker, and
     # ci/test runs them in a phase of their own.
     for item in items:

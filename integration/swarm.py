@@ -18,12 +18,14 @@ FAST = 1 << 18
 class Download:
     """One request, `file` from `offset`, checked as it arrives. `reset_after`: the client goes away
     with RST after that many bytes of the body. `may_end_early`: a closed connection is an outcome
-    (ended_early), not an error; what came must still be right."""
+    (ended_early), not an error; what came must still be right. `checker`: another than the
+    file's."""
 
     def __init__(self, port, file, offset=None, length=None, *, appetite=FAST,
-                 receive_buffer=None, reset_after=None, may_end_early=False, target=None):
+                 receive_buffer=None, reset_after=None, may_end_early=False, target=None,
+                 checker=None):
         self.file = file
-        self.checker = Checker(file, offset or 0, length)
+        self.checker = checker or Checker(file, offset or 0, length)
         self.appetite = appetite
         self.reset_after = reset_after
         self.may_end_early = may_end_early
@@ -84,7 +86,10 @@ class Download:
 
 
 class Swarm:
-    def __init__(self, downloads=()):
+    """`patience`: seconds in which something must arrive for somebody."""
+
+    def __init__(self, downloads=(), patience=60.0):
+        self._patience = patience
         self._epoll = select.epoll()
         self._by_fd = {}
         self.all = []
@@ -113,9 +118,9 @@ class Swarm:
     def received(self):
         return sum(download.received for download in self.all)
 
-    def round(self, timeout=60.0):
+    def round(self):
         """One round; TimeoutError if nothing at all arrives."""
-        ready = self._epoll.poll(timeout, max(1, len(self._by_fd)))
+        ready = self._epoll.poll(self._patience, max(1, len(self._by_fd)))
         if not ready:
             waiting = [(d.file.name, d.received, d.checker.length) for d in self._by_fd.values()]
             raise TimeoutError(f"nothing arrives any more; (file, received, of): {waiting[:10]}")

@@ -16,7 +16,8 @@ import pytest
 
 import gauges
 from client import Connection, fetch, request
-from test_shortages import in_mount_namespace, needs_root
+from requirements import requires
+from torture.shortages import in_mount_namespace
 
 pytestmark = pytest.mark.quick
 
@@ -234,7 +235,7 @@ class SmallDisk:
             time.sleep(0.02)
 
 
-@needs_root
+@requires("root")
 def test_a_full_disk_keeps_lines_until_there_is_room(pollux, files, own_files):
     disk = SmallDisk(pollux, files, own_files)
     names = [str(number) for number in range(500)]
@@ -248,7 +249,7 @@ def test_a_full_disk_keeps_lines_until_there_is_room(pollux, files, own_files):
     assert disk.server.metrics().value("pollux_access_log_dropped_lines_total") == 0
 
 
-@needs_root
+@requires("root")
 def test_a_full_disk_costs_lines_not_answers(pollux, files, own_files):
     """Beyond what is kept, whole lines are lost, and counted; the next are whole again."""
     disk = SmallDisk(pollux, files, own_files)
@@ -262,7 +263,7 @@ def test_a_full_disk_costs_lines_not_answers(pollux, files, own_files):
     assert disk.wait_for("after") == [*names[:2000 - lost], "after"]
 
 
-@needs_root
+@requires("root")
 def test_reopening_while_the_disk_is_full_splits_no_line(pollux, files, own_files):
     disk = SmallDisk(pollux, files, own_files)
     names = [str(number) for number in range(300)]

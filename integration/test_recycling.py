@@ -6,48 +6,17 @@ queue (SO_RCVLOWAT tells): by then each chunk was read into again many times. Wh
 wrong is a question of that order, not of timing.
 """
 
-import socket
-
-
 import pytest
 
-from cache import make_cold
 from client import Connection
 from data import Checker, WrongBytes, first_difference
 from matrix import every
-from swarm import Download, Swarm, wait_queued
+from swarm import Download, Swarm
+from torture.transfers import LATE_BYTES, LateReader, late_readers, queued_then_read
 
 CHUNK = 64 * 1024
 BUDGET = 4 * CHUNK
-SIZE = 72 * CHUNK + 1  # beyond what auto leaves to the page cache
-SO_RCVBUFFORCE = 33  # asm-generic/socket.h; beyond net.core.rmem_max, for root
-
-
-class LateReader:
-    """Asks, and takes nothing until read_late()."""
-
-    def __init__(self, server, file):
-        self.file = file
-        self.connection = Connection(server.port)
-        # Twice the bytes: sk_buff overhead counts as well. What the receive buffer does not take
-        # stays in the server's send queue, which would hold references just the same.
-        self.connection.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 * file.size)
-        self.connection.ask("/" + file.name)
-
-    def everything_queued(self):
-        wait_queued(self.connection, self.file.size)
-
-    def read_late(self):
-        with self.connection as connection:
-            head = connection.read_head()
-            assert head.status == 200 and head.length == self.file.size
-            return connection.read_body(head.length)
-
-
-def queued_then_read(server, readers):
-    for reader in readers:
-        reader.everything_queued()
-    return [reader.read_late() for reader in readers]
+SIZE = LATE_BYTES  # beyond what auto leaves to the page cache
 
 
 @pytest.mark.quick
@@ -59,7 +28,7 @@ def test_pages_in_socket_queues_are_never_overwritten(pollux, files, coordinatio
     for late in range(1, 4):
         several = [files.get(SIZE, copy) for copy in range(late)]
         readers = [LateReader(server, file) for file in several]
-        for file, body in zip(several, queued_then_read(server, readers)):
+        for file, body in zip(several, queued_then_read(readers)):
             file.check(body)
 
 
@@ -69,7 +38,7 @@ def test_reuse_is_caught(pollux, files):
     server = pollux(files.root, backend="linux-aio-sendfile", retire="reuse", chunk="64K",
                     buffer_budget=BUDGET)
     file = files.get(SIZE)
-    [body] = queued_then_read(server, [LateReader(server, file)])
+    [body] = queued_then_read([LateReader(server, file)])
     with pytest.raises(WrongBytes, match="of file"):
         file.check(body)
     wrong = [number for number in range(SIZE // CHUNK)
@@ -82,17 +51,7 @@ def test_reuse_is_caught(pollux, files):
 
 @pytest.mark.parametrize("way", every(ways=[("eventfd", "epoll")]))
 def test_late_readers_beside_fast_ones(pollux, files, way):
-    """Late readers hold queues full of references while fast downloads turn the chunks over."""
-    server = pollux(files.root, chunk="64K", buffer_budget=BUDGET, **way)
-    several = [files.get(SIZE, copy) for copy in range(4)]
-    make_cold(*(file.path for file in several))
-    late = [LateReader(server, file) for file in several]
-    with Swarm() as swarm:
-        for number in range(12):
-            swarm.add(Download(server.port, several[number % 4]))
-        swarm.run()
-    for file, body in zip(several, queued_then_read(server, late)):
-        file.check(body)
+    late_readers(pollux(files.root, chunk="64K", buffer_budget=BUDGET, **way), files)
 
 
 @pytest.mark.parametrize("way", every(ways=[("eventfd", "epoll"), ("masked", "epoll")]))

@@ -4,8 +4,6 @@ import os
 import re
 import resource
 import select
-import subprocess
-import sys
 import time
 
 import pytest
@@ -19,6 +17,7 @@ from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
 from metrics import Metrics
 from requirements import requires
 from swarm import Download, Swarm
+from torture.shortages import AioContextsUsedUp, cpu_in_one_second, in_mount_namespace
 
 MIB = 1 << 20
 
@@ -42,12 +41,6 @@ def as_many_as_are_let_in(server, served, crowd_size):
     while metrics_over(served).value("pollux_connections") < most:
         assert server.alive()
     return crowd, most
-
-
-def cpu_in_one_second(server):
-    before = server.cpu_seconds()
-    time.sleep(1)
-    return server.cpu_seconds() - before
 
 
 @pytest.mark.quick
@@ -172,38 +165,6 @@ def _states(port):
         return [line.split()[3] for line in table if line.split()[1].endswith(f":{port:04X}")]
 
 
-# Everything up to fs.aio-max-nr, in small contexts so that nothing is left over; says how many it
-# got, and gives them back when its standard input ends. Needs nothing but Python and libaio's
-# system calls, and dies with its parent.
-_HOLDER = r"""
-import ctypes, sys
-libc = ctypes.CDLL(None, use_errno=True)
-libc.syscall.restype = ctypes.c_long
-def setup(count):
-    context = ctypes.c_ulong(0)
-    return libc.syscall(206, ctypes.c_uint(count), ctypes.byref(context)) == 0
-size, held = 1 << 16, 0
-while size:
-    if setup(size): held += 1
-    else: size //= 2
-print(held, flush=True)
-sys.stdin.read()
-"""
-
-
-class AioContextsUsedUp:
-    def __enter__(self):
-        self._process = subprocess.Popen([sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE)
-        assert int(self._process.stdout.readline()) > 0
-        return self
-
-    def __exit__(self, *_):
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-
 @pytest.mark.alone
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="io_setup's number is x86-64's")
 @pytest.mark.parametrize("backend", AIO_BACKENDS)
@@ -217,13 +178,6 @@ def test_without_aio_contexts_it_names_the_sysctl_and_serves(pollux, files, back
     fetch_checked(server.port, file, offset=4097, length=70_001)
     metrics = server.metrics()
     assert metrics.value("pollux_reads_submitted_total") == 0
-
-
-def in_mount_namespace(script):
-    """A wrapper for Server: a private mount namespace, `script` in it, then the server. The mounts
-    go when the server does."""
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-ec",
-            script + '\nexec "$@"', "sh"]
 
 
 @requires("root")

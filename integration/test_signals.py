@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
@@ -12,35 +11,9 @@ from client import Connection, fetch, fetch_checked
 from data import Checker
 from matrix import PUBLISHED, QUICK, SOUND, every, flags
 from swarm import Download, Swarm
+from torture.clients import Storm
 
 MIB = 1 << 20
-
-
-class Storm:
-    """Signals to a process, as fast as they go, from a thread of its own."""
-
-    def __init__(self, server, numbers):
-        self._server = server
-        self._numbers = numbers
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.sent = 0
-
-    def _run(self):
-        # A thousand at least, however short the transfers are.
-        while not self._stop.is_set() or self.sent < 1000:
-            for number in self._numbers:
-                os.kill(self._server.process.pid, number)
-                self.sent += 1
-            self._stop.wait(0.0002)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
 
 
 @pytest.mark.parametrize("way", every(quick=QUICK))

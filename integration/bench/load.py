@@ -82,7 +82,8 @@ def drain(port, targets):
 
 
 class Probe:
-    """Latencies of a small request every 5 ms, in `latencies` (seconds, sorted) after the block.
+    """Latencies of a small request every 5 ms, in `latencies` (seconds, sorted) after the block;
+    `spans` are the same as (sent, took), by time.monotonic().
 
     The schedule does not wait for answers: a request that is due while others wait goes out on a
     connection of its own, so that a server that stands still is asked all the while."""
@@ -90,6 +91,7 @@ class Probe:
     def __init__(self, port, target):
         self._client = _Client("probe", port, target)
         self.latencies = []
+        self.spans = []
 
     def __enter__(self):
         self._client.begin()
@@ -99,7 +101,8 @@ class Probe:
         try:
             if kind is None:
                 self._client.end()
-                self.latencies = self._client.result()["latencies"]
+                self.spans = self._client.result()["spans"]
+                self.latencies = sorted(took for _, took in self.spans)
         finally:
             self._client.kill()
 
@@ -195,7 +198,7 @@ def _probe(port, target, begin):
     request = _request(target)
     idle = [_connect(port)]
     waiting = {}  # descriptor: (connection, answer, when it was sent)
-    latencies = []
+    spans = []  # (sent, took)
     begin()
     due, ending = time.monotonic(), False
     while waiting or not ending:
@@ -231,10 +234,10 @@ def _probe(port, target, begin):
                 continue
             answer.head_part(data)
             if answer.left == 0:
-                latencies.append(time.monotonic() - sent)
+                spans.append((sent, time.monotonic() - sent))
                 del waiting[number]
                 idle.append(connection)
-    return {"latencies": sorted(latencies)}
+    return {"spans": spans}
 
 
 def main():

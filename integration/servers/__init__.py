@@ -21,28 +21,52 @@ from .server import Server, ServerError
 
 __all__ = ["REPOSITORY", "build_folder", "sanitizer", "scratch_folder", "Server", "ServerError",
            "PolluxServer", "NginxServer", "LighttpdServer", "CommandServer", "make_server",
-           "available", "find_program"]
+           "available", "unavailable", "find_program"]
+
+_PEERS = {"nginx": (NginxServer, {}), "nginx-aio": (NginxServer, {"aio": "threads"}),
+          "lighttpd": (LighttpdServer, {})}
 
 
-def make_server(spec, root, **options):
-    """The server that --server names: pollux, nginx, nginx-aio, lighttpd or a command line."""
-    if spec == "pollux":
-        return PolluxServer(root, **options)
-    if spec == "nginx":
-        return NginxServer(root, **options)
-    if spec == "nginx-aio":
-        return NginxServer(root, aio="threads", **options)
-    if spec == "lighttpd":
-        return LighttpdServer(root, **options)
+def make_server(spec, root, *, signals=None, **options):
+    """The server that --server names:
+
+        pollux                                  as it comes
+        pollux:backend=auto,coordination=masked with these flags
+        nginx, nginx-aio, lighttpd              Debian's
+        "caddy file-server --root {root} ..."   any command line with {port}
+
+    `signals` are those that a command line's server allows while it serves (Server.signals)."""
     if "{port}" in spec:
-        return CommandServer(spec, root, **options)
-    raise ValueError(f"{spec!r} is neither a known server nor a command line with {{port}}")
+        return CommandServer(spec, root, signals=signals, **options)
+    if spec in _PEERS:
+        kind, more = _PEERS[spec]
+        return kind(root, **more, **options)
+    name, _, flags = spec.partition(":")
+    if name == "pollux":
+        return PolluxServer(root, **{**_flags(flags), **options})
+    raise ValueError(f"{spec!r} is none of pollux, {', '.join(_PEERS)}, nor a command line with "
+                     "{port}")
+
+
+def _flags(text):
+    """"a-b=c,d" as {"a_b": "c", "d": True}."""
+    pairs = (flag.partition("=") for flag in text.split(",") if flag)
+    return {name.replace("-", "_"): value if equals else True for name, equals, value in pairs}
+
+
+def unavailable(spec):
+    """Why the server cannot be started here at all; "" if it can."""
+    try:
+        make_server(spec, "/")
+    except ValueError as error:
+        return str(error)
+    if spec.partition(":")[0] == "pollux":
+        program = os.path.join(build_folder(), "pollux")
+        return "" if os.access(program, os.X_OK) else f"{program} is not built (ci/build release)"
+    if spec in _PEERS and find_program(spec.partition("-")[0]) is None:
+        return f"{spec.partition('-')[0]} is not installed (ci/setup)"
+    return ""
 
 
 def available(spec):
-    """Whether the server can be started here at all."""
-    if spec == "pollux":
-        return os.access(os.path.join(build_folder(), "pollux"), os.X_OK)
-    if spec.startswith("nginx") or spec == "lighttpd":
-        return find_program(spec.partition("-")[0]) is not None
-    return True
+    return not unavailable(spec)

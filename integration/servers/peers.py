@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import resource
 import shutil
 import signal
@@ -22,6 +23,9 @@ class NginxServer(Server):
 
     name = "nginx"
     stop_signal = signal.SIGTERM
+    # nginx(8): USR1 opens the logs anew, HUP replaces the workers, which end their transfers; WINCH
+    # is for daemons, and else ignored.
+    signals = {signal.SIGUSR1: 500, signal.SIGHUP: 10, signal.SIGWINCH: 500}
 
     def __init__(self, root, *, aio="", sendfile=True, threads=32, open_file_cache=False,
                  extra="", **common):
@@ -67,11 +71,17 @@ http {{
 """)
         return [_program("nginx"), "-p", self.folder, "-c", path, "-e", "stderr"]
 
+    def crash(self):
+        found = re.search(r"worker process \d+ exited on signal.*", self.stderr())
+        return found[0] if found else ""
+
 
 class LighttpdServer(Server):
     """Debian's lighttpd."""
 
     name = "lighttpd"
+    # HUP opens the logs anew. (USR1, the graceful restart, may end transfers after a time-out.)
+    signals = {signal.SIGHUP: 500}
     stop_statuses = (0, 1)  # 1 if a connection was still open
 
     def __init__(self, root, *, network_backend="sendfile", extra="", **common):
@@ -115,9 +125,10 @@ class CommandServer(Server):
     name = "command"
     stop_statuses = (0, -signal.SIGTERM)  # whether it handles the signal is its own business
 
-    def __init__(self, template, root, **common):
+    def __init__(self, template, root, *, signals=None, **common):
         super().__init__(root, **common)
         self._template = template
+        self.signals = dict(signals or {})
 
     def command(self):
         self.port = free_port()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import time
 import urllib.request
 
@@ -16,6 +17,8 @@ class PolluxServer(Server):
     flag without a value, None and False leave it out; `extra` is passed as it is."""
 
     name = "pollux"
+    # SIGHUP opens the access log anew; SIGUSR1 is its own, and nobody else's does harm.
+    signals = {signal.SIGHUP: 500, signal.SIGUSR1: 5000}
     _READY = re.compile(r"^pollux: listening on http://(?:\[([^\]]+)\]|([^:]+)):(\d+)$")
 
     def __init__(self, root, *, env=None, limits=None, wrapper=(), extra=(), binary=None,

@@ -42,6 +42,9 @@ class Server(Usage):
     name = "server"
     stop_signal = signal.SIGTERM
     stop_statuses = (0,)
+    # What its documentation allows while it serves: {number: how many a second are sensible}. Such
+    # a signal harms no transfer.
+    signals = {}
 
     def __init__(self, root, *, env=None, limits=None, wrapper=()):
         self.root = os.fspath(root)
@@ -163,6 +166,10 @@ class Server(Usage):
             self.check_sanitizers()
         finally:
             self.kill()
+
+    def crash(self):
+        """What a part of it died of that was replaced since (a worker); "" if nothing did."""
+        return ""
 
     def check_sanitizers(self):
         if _SANITIZER.search(self.stderr()):

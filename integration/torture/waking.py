@@ -1,0 +1,115 @@
+"""Scenarios about waking up: the order of events is judged, times are only told."""
+
+import itertools
+import time
+
+from bench import load
+from cache import make_cold, make_warm
+from client import request
+from data import Checker
+
+from .scenario import connect, figure_of_bytes, needs_persistence, scenario
+from .watch import STALL_S, Watch
+
+MIB = 1 << 20
+
+
+def longest_waits(server, file):
+    """[(from, to)] of the waits for a byte of one answer, from the request on."""
+    waits = []
+    checker = Checker(file)
+    with connect(server) as connection:
+        since = time.monotonic()
+        connection.ask("/" + file.name)
+        head = connection.read_head()
+        assert head.status == 200 and head.length == file.size
+        for piece in connection.pieces(head.length):
+            waits.append((since, time.monotonic()))
+            checker.update(piece)
+            since = time.monotonic()
+        checker.finish()
+    return waits
+
+
+@scenario("lost-wakeups", "a cold transfer by itself never waits while the disk is idle")
+def lost_wakeups(server, files, transfers=24, size=8 * MIB + 1):
+    """One at a time: on a busy server the next event would rescue what was lost."""
+    file = files.get(size)
+    lost, longest, slow = [], 0.0, 0
+    with Watch(server, file.path) as watch:
+        for _ in range(transfers):
+            make_cold(file.path)
+            for start, end in longest_waits(server, file):
+                longest = max(longest, end - start)
+                if end - start >= STALL_S:
+                    slow += 1
+                    if watch.idle_throughout(start, end):
+                        lost.append(end - start)
+    assert not lost, (f"{len(lost)} waits of up to {max(lost):.2f} s while the server slept and "
+                      f"the disk had nothing to do, in {transfers} transfers")
+    return (f"{transfers} cold transfers of {figure_of_bytes(size)}, longest wait "
+            f"{1e3 * longest:.0f} ms" + (f", {slow} of {STALL_S} s or more with work" * bool(slow)))
+
+
+def overtaken(spans):
+    """By how much, at most, an answer came later than that of a request which was sent after it:
+    then the server was able to answer, and did not think of this one. `spans`: (sent, took)."""
+    worst = 0.0
+    earliest = float("inf")  # answer of those that were sent later
+    for sent, took in sorted(spans, reverse=True):
+        earliest = min(earliest, sent + took)
+        worst = max(worst, sent + took - earliest)
+    return worst
+
+
+def quantile(ordered, q):
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+@scenario("hot-behind-cold", "small hot requests during cold downloads: none is forgotten")
+def hot_behind_cold(server, files, downloads=8, seconds=2.0, size=24 * MIB + 1):
+    """One every 5 ms. How long they take is the disk's matter, and told; that one is answered
+    STALL_S later than another that was sent after it, or waits as long for nothing, is a fault."""
+    hot = files.get(1000)
+    needs_persistence(server, hot)
+    cold = [files.get(size, copy) for copy in range(downloads)]
+    make_warm(hot.path)
+    with Watch(server, cold[0].path) as watch:
+        with load.Probe(server.port, "/" + hot.name) as probe:
+            start = time.monotonic()
+            while time.monotonic() < start + seconds:
+                make_cold(*(file.path for file in cold))
+                load.drain(server.port, ["/" + file.name for file in cold])
+        spans = probe.spans
+    times = sorted(took for _, took in spans)
+    told = (f"p50 {1e3 * quantile(times, 0.5):.1f}, p99 {1e3 * quantile(times, 0.99):.1f}, "
+            f"longest {1e3 * times[-1]:.0f} ms of {len(times)}")
+    late = overtaken(spans)
+    assert late < STALL_S, f"one was answered {late:.2f} s after a later one; {told}"
+    lost = [took for sent, took in spans
+            if took >= STALL_S and watch.idle_throughout(sent, sent + took)]
+    assert not lost, f"{len(lost)} waited for nothing, the longest {max(lost):.2f} s; {told}"
+    return told
+
+
+@scenario("hot-requests", "keep-alive requests one after the other: none waits for nothing")
+def hot_requests(server, files, connections=8, each=500):
+    """The shortest cycle there is, so that a wake-up between two waits has many chances to be
+    lost."""
+    file = files.get(1000)
+    needs_persistence(server, file)
+    longest, lost = 0.0, 0
+    text = request("/" + file.name)
+    several = [connect(server) for _ in range(connections)]
+    with Watch(server, file.path) as watch:
+        for connection, _ in itertools.product(several, range(each)):
+            start = time.monotonic()
+            connection.send(text)
+            connection.read_checked(Checker(file))
+            took = time.monotonic() - start
+            longest = max(longest, took)
+            lost += took >= STALL_S and watch.idle_throughout(start, start + took)
+    for connection in several:
+        connection.close()
+    assert not lost, f"{lost} of {connections * each} waited {STALL_S} s or longer for nothing"
+    return f"{connections * each} requests, the longest {1e3 * longest:.0f} ms"
