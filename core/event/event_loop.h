@@ -121,8 +121,8 @@ class EventLoop {
   // The clock as taken when the present turn began.
   TimePoint now() const { return now_; }
 
-  // Turns until Stop; a Stop that came first is not forgotten. An error other than EINTR of the
-  // wait itself ends it.
+  // Turns until Stop; a Stop that came first is not forgotten. An error of the wait itself, other
+  // than EINTR and ENOMEM, ends it.
   Status Run();
   Status RunOnce();
   void Stop() { stopping_ = true; }

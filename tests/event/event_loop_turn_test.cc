@@ -70,13 +70,17 @@ TEST_F(EventLoopTurnTest, EverythingIsCollectedBeforeAnythingIsCalled) {
   EXPECT_THAT(log_, ElementsAre("descriptor", "completion 1", "completion 2"));
 }
 
-TEST_F(EventLoopTurnTest, InterruptedWaitIsLookedAtLikeAnyOther) {
-  coordination_.error = EINTR;
-  coordination_.completions = {Completed(1)};
+// ENOMEM: poll(2) had no memory for its copy of the set, which passes.
+TEST_F(EventLoopTurnTest, WaitThatWasInterruptedOrHadNoMemoryIsLookedAtLikeAnyOther) {
   NamedSource source([&] { Log("wake"); });
   loop_->AddWakeSource(&source);
-  Turn();
-  EXPECT_THAT(log_, ElementsAre("completion 1", "wake"));
+  for (const int code : {EINTR, ENOMEM}) {
+    log_.clear();
+    coordination_.error = code;
+    coordination_.completions = {Completed(1)};
+    Turn();
+    EXPECT_THAT(log_, ElementsAre("completion 1", "wake"));
+  }
 }
 
 TEST_F(EventLoopTurnTest, TimedOutWaitIsLookedAtLikeAnyOther) {
@@ -88,7 +92,7 @@ TEST_F(EventLoopTurnTest, TimedOutWaitIsLookedAtLikeAnyOther) {
 }
 
 TEST_F(EventLoopTurnTest, AnyOtherErrorOfTheWaitEndsTheLoop) {
-  for (const int code : {EBADF, EINVAL, ENOMEM}) {
+  for (const int code : {EBADF, EINVAL}) {
     coordination_.error = code;
     EXPECT_EQ(loop_->Run().error().code, code);
   }
