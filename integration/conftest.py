@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+import faults
 import requirements
 import servers
 from data import PatternFile
@@ -27,6 +28,8 @@ def pytest_addoption(parser):
                     help="how long the soak takes: 1 minute without the option, 30 with it alone")
     group.addoption("--score", metavar="FILE",
                     help="a line of JSON there for each test that began or ended: torture/score.py")
+    group.addoption("--all-faults", action="store_true",
+                    help="every row of fault_table.txt, not a quarter chosen by the commit")
 
 
 def pytest_configure(config):
@@ -39,11 +42,10 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    del config
     built = "there" if servers.available("pollux") else "NOT BUILT"
     return [f"pollux: {servers.build_folder()} ({built}), "
             f"sanitizer: {servers.sanitizer() or 'none'}, scratch: {servers.scratch_folder()}",
-            requirements.summary()]
+            requirements.summary(), faults.summary(config.getoption("--all-faults"))]
 
 
 class Files:
