@@ -14,7 +14,8 @@ class Contender:
 
 
 def pollux(backend, **flags):
-    return Contender(f"pollux {backend}",
+    chunk = f" {flags['chunk']}" if "chunk" in flags else ""
+    return Contender(f"pollux {backend}{chunk}",
                      lambda root: servers.PolluxServer(root, backend=backend, **flags))
 
 

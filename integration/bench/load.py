@@ -1,6 +1,8 @@
 """The clients of the measurements, each a process of its own: real TCP, real HTTP, little CPU.
 
     load.drain(port, ["/a", "/b"])       one download per connection, all at once
+    load.stream(port, [["/a", "/b"], ["/c"]], warm_up, seconds)
+                                         one download after the other on each connection, for a time
     with load.Probe(port, "/hot"): ...   a small request every 5 ms until the block is left
 
 The downloads are discarded inside the kernel (recv(2) with MSG_TRUNC, tcp(7)): the client's copy
@@ -81,6 +83,19 @@ def drain(port, targets):
         client.kill()
 
 
+def stream(port, targets, warm_up, seconds):
+    """Each connection downloads its list of targets, one after the other, until the time is over:
+    {"bytes": [of each connection, after the warm-up], "all_bytes", "seconds"}. The transfers that
+    are under way then are broken off."""
+    client = _Client("stream", port, json.dumps({"targets": targets, "warm_up": warm_up,
+                                                 "seconds": seconds}))
+    try:
+        client.begin()
+        return client.result()
+    finally:
+        client.kill()
+
+
 class Probe:
     """Latencies of a small request every 5 ms, in `latencies` (seconds, sorted) after the block;
     `spans` are the same as (sent, took), by time.monotonic().
@@ -124,7 +139,7 @@ class _Answer:
     """The head of an answer, then how much of its body is to come."""
 
     def __init__(self, what):
-        self._what = what
+        self.what = what
         self._head = b""
         self.left = None  # unknown until the head is complete
 
@@ -135,23 +150,23 @@ class _Answer:
     def head_part(self, data):
         """Takes bytes of the head, and of the body behind it."""
         if not data:
-            raise LoadError(f"{self._what}: closed within the head")
+            raise LoadError(f"{self.what}: closed within the head")
         self._head += data
         head, end, body = self._head.partition(b"\r\n\r\n")
         if not end:
             return
         if not head.startswith(b"HTTP/1.1 200 "):
-            raise LoadError(f"{self._what}: {head.splitlines()[0].decode('latin-1')}")
+            raise LoadError(f"{self.what}: {head.splitlines()[0].decode('latin-1')}")
         lengths = [line.partition(b":")[2] for line in head.lower().split(b"\r\n")
                    if line.startswith(b"content-length:")]
         if len(lengths) != 1:
-            raise LoadError(f"{self._what}: no Content-Length")
+            raise LoadError(f"{self.what}: no Content-Length")
         self.length = int(lengths[0])
         self.left = self.length - len(body)
 
     def body_part(self, count):
         if count == 0:
-            raise LoadError(f"{self._what}: closed with {self.left} bytes to come")
+            raise LoadError(f"{self.what}: closed with {self.left} bytes to come")
         self.left -= count
 
 
@@ -185,6 +200,55 @@ def _drain(port, targets, begin):
                 connection.close()
     return {"seconds": time.monotonic() - start, "bytes": total,
             "cpu_seconds": time.process_time() - cpu}
+
+
+class _Downloads:
+    """One connection's targets, one after the other, discarded as they come."""
+
+    def __init__(self, port, targets):
+        self.socket = _connect(port)
+        self.bytes = 0
+        self._targets = list(targets)
+        self._answer = None
+
+    def ask(self):
+        if not self._targets:
+            raise LoadError("all files were read before the time was over: give more of them")
+        self._answer = _Answer(self._targets.pop(0))
+        self.socket.sendall(_request(self._answer.what))
+
+    def take(self, piece):
+        if self._answer.left is None:
+            self._answer.head_part(self.socket.recv(4096))
+            self.bytes += (self._answer.length - self._answer.left
+                           if self._answer.left is not None else 0)
+        else:
+            got = self.socket.recv_into(piece, min(_PIECE, self._answer.left), socket.MSG_TRUNC)
+            self._answer.body_part(got)
+            self.bytes += got
+        if self._answer.left == 0:
+            self.ask()
+
+
+def _stream(port, plan, begin):
+    downloads = [_Downloads(port, targets) for targets in plan["targets"]]
+    by_number = {one.socket.fileno(): one for one in downloads}
+    poller = select.epoll()
+    for number in by_number:
+        poller.register(number, select.EPOLLIN)
+    begin()
+    start = time.monotonic()
+    for one in downloads:
+        one.ask()
+    piece = bytearray(_PIECE)
+    since, warm = start, None
+    while (now := time.monotonic()) < start + plan["warm_up"] + plan["seconds"]:
+        if warm is None and now >= start + plan["warm_up"]:
+            since, warm = now, [one.bytes for one in downloads]
+        for number, _ in poller.poll(0.05):
+            by_number[number].take(piece)
+    return {"bytes": [one.bytes - before for one, before in zip(downloads, warm)],
+            "all_bytes": sum(one.bytes for one in downloads), "seconds": now - since}
 
 
 def _received(connection):
@@ -251,6 +315,8 @@ def main():
     try:
         if kind == "drain":
             answer = _drain(int(port), targets, begin)
+        elif kind == "stream":
+            answer = _stream(int(port), json.loads(targets[0]), begin)
         else:
             answer = _probe(int(port), targets[0], begin)
     except (LoadError, OSError) as error:

@@ -11,14 +11,16 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import cold  # noqa: E402
 import hot  # noqa: E402
+import plots  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
 import servers  # noqa: E402
 import stall  # noqa: E402
+import table_2006  # noqa: E402
 from files import UsageError  # noqa: E402
 from load import LoadError  # noqa: E402
 
-BENCHMARKS = {"cold": cold, "stall": stall, "hot": hot, "scale": scale}
+BENCHMARKS = {"2006": table_2006, "cold": cold, "stall": stall, "hot": hot, "scale": scale}
 
 
 def parse(arguments):
@@ -50,6 +52,7 @@ def main():
         document = module.run(options, report.Progress())
         document["facts"] = report.facts(servers.scratch_folder())
         report.write_json(options.json, document)
+        drawn = plots.write(document, os.path.splitext(os.path.abspath(options.json))[0])
     except (UsageError, OSError) as error:
         print(f"ci/bench: {error}", file=sys.stderr)
         return 2
@@ -63,6 +66,8 @@ def main():
     print()
     print(module.text(document))
     print(f"\nJSON: {os.path.relpath(options.json)}")
+    if drawn:
+        print("plots: " + " ".join(os.path.relpath(path) for path in drawn))
     return 0
 
 
