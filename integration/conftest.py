@@ -48,7 +48,8 @@ def pytest_report_header(config):
     built = "there" if servers.available("pollux") else "NOT BUILT"
     return [f"pollux: {servers.build_folder()} ({built}), "
             f"sanitizer: {servers.sanitizer() or 'none'}, scratch: {servers.scratch_folder()}",
-            requirements.summary(), faults.summary(config.getoption("--all-faults"))]
+            requirements.summary(),
+            faults.summary(config.getoption("--all-faults"), config.getoption("--server"))]
 
 
 class Files:

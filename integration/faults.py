@@ -1,10 +1,10 @@
 """Faults injected into a server that runs: what a row of fault_table.txt does.
 
-Two ways, each for what it can do without lying. An errno: strace attaches to the running server
+Three ways, each for what it can do without lying. An errno: strace attaches to the running server
 and answers in the kernel's place (`-e inject`; the call is skipped, so close() is never struck).
-A short count: the kernel is asked for less, by the decorator of the seam in pollux-faulty, so that
-nothing is lost or invented. What is no system call (a completion's errno, a thread that cannot be
-made): by the seam as well.
+A short count: the kernel is asked for less, by the decorator of the seam in pollux-faulty or, for
+other servers, by a preloaded shim (pollux-short.so), so that nothing is lost or invented. What is no
+system call (a completion's errno, a thread that cannot be made): by the seam as well.
 """
 
 import collections
@@ -21,7 +21,7 @@ from matrix import BACKENDS
 
 TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fault_table.txt")
 EXPECTATIONS = ("invisible", "may-fail", "no-start")
-_GROUPS = {"all": BACKENDS, "pollux": BACKENDS,
+_GROUPS = {"all": BACKENDS, "pollux": BACKENDS, "others": [],
            "chunked": ["linux-aio-sendfile", "linux-aio-write"],
            "threads": ["linux-aio-sendfile", "linux-aio-write", "threads-sendfile", "auto"],
            "sendfile": ["linux-sendfile", "linux-aio-sendfile", "threads-sendfile", "auto"]}
@@ -29,7 +29,7 @@ _GROUPS = {"all": BACKENDS, "pollux": BACKENDS,
 # the same thing.
 _SYSCALLS = {"recv": "recvfrom", "send": "sendto,sendmsg", "pread": "pread64",
              "fstat": "fstat,newfstatat", "epoll_pwait": "epoll_pwait,epoll_wait",
-             "openat2": "openat2", "accept4": "accept4,accept"}
+             "openat": "openat,open", "accept4": "accept4,accept"}
 
 
 class TableError(Exception):
@@ -52,15 +52,20 @@ class Row:
     way: dict       # flags beside the backend
     expected: str   # one of EXPECTATIONS
     why: str
-    at_seam: bool   # injected by pollux-faulty, from the start of the program
+    at_seam: bool   # injected by pollux-faulty although it is an errno
 
     @property
     def backends(self):
-        return _GROUPS.get(self.group) or self.group.split(",")
+        return _GROUPS.get(self.group, self.group.split(","))
 
     @property
     def of_any_server(self):
-        return self.group == "all"
+        return self.group in ("all", "others")
+
+    @property
+    def at_start(self):
+        """Counted from the start of the program: by pollux-faulty, or the shim."""
+        return self.at_seam or self.short > 0
 
     @property
     def fault(self):
@@ -82,6 +87,8 @@ class Row:
 
     @property
     def name(self):
+        if not self.backends:
+            return f"{self.call}-{self.fault}-{self.when}".replace("=", "")
         way = "-".join(str(value) for value in self.way.values())
         return f"{self.call}-{self.fault}-{self.when}-{way}".replace("=", "")
 
@@ -101,6 +108,8 @@ def _parse_when(text):
 
 
 def _parse_way(text):
+    if text == "-":
+        return {}
     way, *more = text.split(",")
     coordination, event_handler = way.split("-")
     flags = {"coordination": coordination, "event_handler": event_handler}
@@ -120,11 +129,11 @@ def _parse_row(number, text):
     if call == "close":
         raise TableError("close is never struck: skipped, it would leak")
     row = Row(number, call, "" if short else fault, short, *_parse_when(when), group,
-              _parse_way(way), expected, why, bool(seam or short))
+              _parse_way(way), expected, why, bool(seam))
     unknown = set(row.backends) - set(BACKENDS)
     if unknown:
         raise TableError(f"no backend '{unknown.pop()}'")
-    if row.expected == "may-fail" and row.at_seam and row.last is None:
+    if row.expected == "may-fail" and row.at_start and row.last is None:
         raise TableError("a fault that may fail requests needs an end: the next one must be served")
     return row
 
@@ -144,7 +153,10 @@ def read_table(path=TABLE):
     return rows
 
 
-def cases():
+def cases(server="pollux"):
+    """(row, backend) for Pollux; (row, None) for another server."""
+    if server.partition(":")[0] != "pollux":
+        return [(row, None) for row in read_table() if row.of_any_server]
     return [(row, backend) for row in read_table() for backend in row.backends]
 
 
@@ -161,9 +173,9 @@ def quarter_of(cases, hash_):
     return quarter + 1, cases[quarter::4]
 
 
-def summary(everything):
+def summary(everything, server):
     """A line for the head of the report: what runs."""
-    all_of_them, hash_ = cases(), commit()
+    all_of_them, hash_ = cases(server), commit()
     if everything:
         return f"faults: all {len(all_of_them)}"
     quarter, chosen = quarter_of(all_of_them, hash_)
@@ -234,6 +246,12 @@ class Strace:
 
 
 _STRUCK = re.compile(r"^pollux-(?:faulty|short): struck (\S+) (\d+) of (\d+)$", re.M)
+
+
+def shim(row):
+    """The environment that makes a server's calls short."""
+    return {"POLLUX_FAULTS": row.rule,
+            "LD_PRELOAD": os.path.join(servers.build_folder(), "pollux-short.so")}
 
 
 def struck_in(text):
