@@ -17,6 +17,7 @@ from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
 from metrics import Metrics
 from requirements import requires
 from swarm import Download, Swarm
+from tcp_states import CLOSE_WAIT, tcp_states
 from torture.shortages import AioContextsUsedUp, cpu_in_one_second, in_mount_namespace
 
 MIB = 1 << 20
@@ -156,13 +157,8 @@ def test_out_of_descriptors_nothing_is_left_half_closed(pollux, files):
     # A connection is in this state until the server has read its end: the one that asked whether
     # all is idle may still be.
     deadline = time.monotonic() + 10
-    while "08" in _states(server.port):
+    while CLOSE_WAIT in tcp_states(server.port):
         assert time.monotonic() < deadline, "CLOSE_WAIT: the peer closed and the server never did"
-
-
-def _states(port):
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        return [line.split()[3] for line in table if line.split()[1].endswith(f":{port:04X}")]
 
 
 @pytest.mark.alone

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import os
 import time
 import typing
 
 from client import Connection, fetch, request
+from tcp_states import tcp_states
 
 PATIENCE_S = 30.0  # no answer, and no byte of one, may take longer
 KEPT_S = 10.0      # files that nobody asks for are kept open no longer
@@ -103,27 +105,15 @@ def serves_ranges(server, file):
     return True
 
 
-_LISTEN, _TIME_WAIT = "0A", "06"
-
-
 def quiet(server):
     """Waits until the server has closed every connection that its clients have closed: the kernel
-    knows of no socket of its port that is not listening (/proc/net/tcp, proc(5))."""
+    knows of no socket of its port that is not listening."""
     deadline = time.monotonic() + PATIENCE_S
-    while states := _open_states(server.port):
+    while states := tcp_states(server.port):
         if time.monotonic() > deadline:
             raise AssertionError(f"{len(states)} connections of clients that have left are still "
-                                 f"open (TCP states {', '.join(sorted(set(states)))})")
-
-
-def _open_states(port):
-    rows = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as file:
-            rows += [line.split() for line in file][1:]
-    # Both ends of a connection over the loopback are listed: the server's has its port first.
-    return [row[3] for row in rows
-            if row[1].endswith(f":{port:04X}") and row[3] not in (_LISTEN, _TIME_WAIT)]
+                                 f"open (TCP states {sorted(set(states))})")
+        os.sched_yield()
 
 
 def descriptors(server, at_most=None):

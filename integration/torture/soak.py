@@ -31,7 +31,7 @@ NOISE_BYTES = 512 << 10
 CYCLES_LEAST = 6
 
 
-def hot(server, file, connections=8, batches=20, batch=50):
+def hot(server, file, batches, connections=8, batch=50):
     """Pipelined small requests: many for little of the client's time."""
     text = request("/" + file.name) * batch
     for _ in range(connections):
@@ -43,7 +43,7 @@ def hot(server, file, connections=8, batches=20, batch=50):
     return connections * batches * batch
 
 
-def cycle(server, files, number):
+def cycle(server, files, number, batches):
     """A mixture of everything; returns the number of requests."""
     rng = random.Random(number)
     file = files.get(5 * MIB + 1)
@@ -55,7 +55,7 @@ def cycle(server, files, number):
     requests = 60 + 30 + 5 + 9
     try:
         pipelining(server, files, rounds=3, seed=number)
-        requests += 3 * 40 + hot(server, files.get(1000))
+        requests += 3 * 40 + hot(server, files.get(1000), batches)
     except NotApplicable:
         pass
     if number % 4 == 0:
@@ -70,13 +70,13 @@ def private_memory(server):
 
 
 @scenario("soak", "everything at once, again and again: memory and descriptors stay flat")
-def soak(server, files, minutes=1.0):
+def soak(server, files, minutes=1.0, batches=20):
     samples = []  # (requests so far, memory, descriptors)
     requests, start = 0, time.monotonic()
     for number in itertools.count():
         if number >= CYCLES_LEAST and time.monotonic() - start >= 60 * minutes:
             break
-        requests += cycle(server, files, number)
+        requests += cycle(server, files, number, batches)
         # After the warm-up the fewest that were seen are the measure.
         warm = [count for _, _, count in samples[2:]]
         quiet(server)

@@ -22,10 +22,10 @@ MIB = 1 << 20
 # Enough to show the defect, for a server that is a Python program.
 SIZES = {
     "random-load": {"connections": 200}, "late-readers": {"readers": 2},
-    "slow-heads": {"clients": 5}, "pipelining": {"rounds": 5}, "half-close": {"clients": 4},
+    "replacement": {"rounds": 1}, "slow-heads": {"clients": 5}, "pipelining": {"rounds": 5}, "half-close": {"clients": 4},
     "resets": {"clients": 25}, "signal-storm": {"rounds": 1},
     "lost-wakeups": {"transfers": 5}, "hot-behind-cold": {"downloads": 3, "seconds": 1.0},
-    "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01},
+    "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01, "batches": 5},
 }
 
 # What finds it, and in which words.
