@@ -170,8 +170,31 @@ CONVERSATIONS = {
     "two": get().encode() + MARK + b"n" + get("/large").encode(),
     "four": (MARK + b"n").join([get("/large").encode()] * 4),
     "many-pipelined": get().encode() * 40,
+    "terminate-while-sending": get("/large").encode() + MARK + b"T" + get().encode(),
+    "terminate-before-asking": MARK + b"T" + get().encode() + MARK + b"n" + get().encode(),
+    "terminate-twice": get("/huge").encode() + MARK + b"l" + (MARK + b"T") * 2,
+    "terminate-one-who-stays": get("/huge").encode() + MARK + b"T" + MARK + b"l" + MARK + b"s",
+    "terminate-half-a-head": b"GET /small HT" + MARK + b"T" + MARK + b"s",
+    "hangup": get().encode() + MARK + b"H" + get().encode() + MARK + b"p" + get().encode(),
+    "troubles": MARK + b"F" + get().encode() + get("/large").encode() + get("/dir/").encode(),
+    "many-troubles": ((MARK + b"F") * 8 + get("/huge").encode() + get("/bare/").encode() + MARK
+                      + b"n" + get().encode() + MARK + b"H"),
     "upload-while-sending": (get("/large").encode() + field("Content-Length", "200000",
                                                             method="POST").encode() + b"x" * 2000),
+}
+
+# Of folders without index file, where they are listed.
+LISTINGS = {
+    "root": get("/"),
+    "html": field("Accept", "text/html", target="/bare/") + get(),
+    "json": field("Accept", "application/json", target="/") + get("/bare/"),
+    "head": get("/bare/", method="HEAD") + get(),
+    "1.0": get("/", version="1.0") + get(),
+    "1.0-keep-alive": field("Connection", "keep-alive", version="1.0", target="/bare/") + get(),
+    "if-none-match-any": field("If-None-Match", "*", target="/") + get(),
+    "if-match-any": field("If-Match", "*", target="/") + get(),
+    "if-match": field("If-Match", '"x"', target="/") + get(),
+    "folder-with-index": get("/dir/") + get("/missing/"),
 }
 
 
@@ -213,6 +236,12 @@ def main():
                 write(folder, "server", f"{name}-{backend}-{variant}", server_input(
                     script, backend, variant, [0, 5][variant], [0, 1 | 4 | 8 | 16 | 32][variant],
                     bytes(range(1, 200, 7)) if variant else b""))
+    for name, text in LISTINGS.items():
+        script = text.encode()
+        for number, (end, settings) in enumerate([
+                (b"", 0), (MARK + b"r", 0), (MARK + b"l", 1), (MARK + b"F" + MARK + b"p", 32)]):
+            write(folder, "server", f"listing-{name}-{number}",
+                  server_input(script + end, settings=128 | settings))
     for size in (0, 1, 10, 4096, 2**32, 2**63 - 1, 2**63, 2**64 - 1):
         for number, value in enumerate([
                 "bytes=0-0", "bytes=-1", f"bytes={size - 1}-", f"bytes=0-{size}", f"bytes=-{size + 1}",

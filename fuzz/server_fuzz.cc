@@ -24,7 +24,8 @@ using pollux::sim::kFuzzMagic;
 using pollux::sim::kFuzzStageBytes;
 
 constexpr size_t kScriptBegin = kFuzzMagic.size() + kFuzzStageBytes;
-constexpr std::array<char, 9> kMarks = {'n', 'c', 'p', 'l', 's', 'h', 'q', 'r', '\xff'};
+constexpr std::array<char, 12> kMarks = {'n', 'c', 'p', 'l', 's', 'h',
+                                         'q', 'r', 'F', 'H', 'T', '\xff'};
 
 }  // namespace
 

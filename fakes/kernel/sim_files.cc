@@ -14,16 +14,11 @@
 #include "core/base/check.h"
 #include "fakes/kernel/sim_call.h"
 
-#ifndef STATX_DIOALIGN  // Linux 6.1: not in every libc's headers
-#define STATX_DIOALIGN 0x00002000U
-#endif
-
 namespace pollux::sim {
 namespace {
 
 constexpr dev_t kDevice = 0x801;
 constexpr std::string_view kProcSelfFd = "/proc/self/fd/";
-constexpr uint32_t kDirectAlignment = 512;
 
 // "/a/./b//../c" as "/a/c". False if it would leave `root`, its first part.
 bool Normalise(std::string* path, size_t root) {
@@ -213,24 +208,6 @@ Status SimKernel::fstat(int fd, struct stat* out) {
   return {};
 }
 
-Status SimKernel::statx(int dirfd, const char* path, int flags, unsigned mask, struct statx* out) {
-  if ((flags & AT_EMPTY_PATH) == 0 || path[0] != '\0') NotModelled("statx of a path");
-  Call call(*this, "statx", Using(dirfd, false));
-  const Description* found = Find(dirfd);
-  if (found == nullptr) return Err(EBADF, "statx");
-  if (found->inode == nullptr) NotModelled("statx of what is no file");
-  *out = {};
-  out->stx_size = found->inode->size();
-  out->stx_ino = found->inode->number;
-  out->stx_mask = STATX_SIZE | STATX_INO;
-  if ((mask & STATX_DIOALIGN) != 0 && found->inode->kind == Inode::Kind::kRegular) {
-    out->stx_mask |= STATX_DIOALIGN;
-    out->stx_dio_mem_align = kDirectAlignment;
-    out->stx_dio_offset_align = kDirectAlignment;
-  }
-  return {};
-}
-
 Result<size_t> SimKernel::ReadContent(Description& file, char* to, size_t count, size_t offset,
                                       const char* operation) {
   if ((file.flags & O_PATH) != 0) return Err(EBADF, operation);
@@ -386,7 +363,5 @@ Status SimKernel::posix_fadvise(int fd, off_t offset, off_t len, int advice) {
   if (found->inode->pages != nullptr) Advise(*found, offset, len, advice);
   return {};
 }
-
-Result<size_t> SimKernel::getdents64(int, void*, size_t) { NotModelled("getdents64"); }
 
 }  // namespace pollux::sim

@@ -5,7 +5,7 @@
 //   threads      fibers; mutexes, condition variables and words are scheduling points
 //   signals      process_signals.h
 //   descriptors  lowest free number, RLIMIT_NOFILE
-//   files        given contents, read-only; names: no links
+//   files        given contents, read-only; names, and what a folder holds: no links
 //   page cache   all of a file or nothing; on a modelled disk, pages and read-ahead (page_cache.h)
 //   memory       memfd and O_TMPFILE with page frames (memory.h); a mapping is real memory
 //   sockets      TCP to peers outside of the process (connection.h); never blocking

@@ -1,10 +1,12 @@
 #include "fakes/scenarios/conversation_model.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "core/http/body.h"
 #include "core/http/multipart.h"
+#include "core/http/preconditions.h"
 #include "core/http/range.h"
 #include "core/http/syntax.h"
 #include "core/server/connection.h"
@@ -23,6 +25,30 @@ bool IsFolder(const Tree& tree, const std::string& path) {
   return next != tree.end() && next->first.starts_with(prefix);
 }
 
+// What is directly in the folder `path`, which ends in a slash.
+std::vector<std::string> NamesIn(const Tree& tree, const std::string& path) {
+  std::vector<std::string> names;
+  for (auto entry = tree.lower_bound(path); entry != tree.end() && entry->first.starts_with(path);
+       ++entry) {
+    const std::string rest = entry->first.substr(path.size());
+    names.push_back(rest.substr(0, rest.find('/')));
+  }
+  return names;
+}
+
+// A listing has no validators: only "*" is met by it.
+void ExpectListing(const Request& request, const Tree& tree, Expected& expected) {
+  using Kind = http::PreconditionResult::Kind;
+  const Kind condition = http::EvaluatePreconditions(request, {}, 0).kind;
+  if (condition == Kind::kFailed || condition == Kind::kNotModified) {
+    expected.status = condition == Kind::kFailed ? 412 : 304;
+    return;
+  }
+  expected.status = 200;
+  expected.names = NamesIn(tree, request.path);
+  expected.ends_by_close = request.version_minor == 0;
+}
+
 void ExpectFile(const Request& request, const Tree& tree, const ServerRules& rules,
                 Expected& expected) {
   std::string path = request.path;
@@ -30,6 +56,7 @@ void ExpectFile(const Request& request, const Tree& tree, const ServerRules& rul
     const bool folder = IsFolder(tree, path);
     path += "index.html";
     expected.status = folder && !tree.contains(path) ? 403 : 404;
+    if (expected.status == 403 && rules.listing) return ExpectListing(request, tree, expected);
   } else {
     expected.status = IsFolder(tree, path) ? 301 : 404;
   }
@@ -106,8 +133,8 @@ std::optional<Expected> ExpectRequest(const Request& request, std::string_view& 
 struct Answer {
   int status = 0;
   std::string_view head;  // with its empty line
-  std::string_view body;
-  bool whole = false;  // of `body`
+  std::string body;       // without the frames of chunks
+  bool whole = false;     // of `body`
 };
 
 std::optional<std::string_view> FieldOf(std::string_view head, std::string_view name) {
@@ -124,8 +151,46 @@ std::optional<std::string_view> FieldOf(std::string_view head, std::string_view 
   return std::nullopt;
 }
 
+// The data of chunks, cut off `rest` as far as they are there. False if they are none.
+bool TakeChunks(std::string_view& rest, std::string& data, bool& whole) {
+  for (;;) {
+    const size_t line = rest.find("\r\n");
+    if (line == std::string_view::npos) return true;
+    size_t size = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + line, size, 16);
+    if (error != std::errc() || end != rest.data() + line) return false;
+    rest.remove_prefix(line + 2);
+    data += rest.substr(0, size);
+    if (rest.size() < size + 2) {
+      rest = {};
+      return true;
+    }
+    if (rest.substr(size, 2) != "\r\n") return false;
+    rest.remove_prefix(size + 2);
+    whole = size == 0;
+    if (whole) return true;
+  }
+}
+
+// Cuts the body off `rest`. False if its length is not said.
+bool TakeBody(std::string_view& rest, const Expected& expected, Answer& answer) {
+  answer.whole = true;
+  if (expected.head_only || answer.status == 204 || answer.status == 304) return true;
+  if (FieldOf(answer.head, "Transfer-Encoding").value_or("") == "chunked") {
+    answer.whole = false;
+    return TakeChunks(rest, answer.body, answer.whole);
+  }
+  const auto field = FieldOf(answer.head, "Content-Length");
+  const auto bytes = field ? http::ParseDecimal(*field) : std::nullopt;
+  if (!bytes && !(expected.ends_by_close && answer.status == 200)) return false;
+  answer.body = rest.substr(0, bytes.value_or(rest.npos));
+  answer.whole = !bytes || answer.body.size() == *bytes;
+  rest.remove_prefix(answer.body.size());
+  return true;
+}
+
 // Cuts the answer to `expected` off `rest`. Nothing if not even its head is whole, or is none.
-std::optional<Answer> TakeAnswer(std::string_view& rest, bool head_only) {
+std::optional<Answer> TakeAnswer(std::string_view& rest, const Expected& expected) {
   const size_t end = rest.find("\r\n\r\n");
   if (end == std::string_view::npos) return std::nullopt;
   Answer answer;
@@ -134,17 +199,9 @@ std::optional<Answer> TakeAnswer(std::string_view& rest, bool head_only) {
   const auto status = http::ParseDecimal(answer.head.substr(9, 3));
   if (!status) return std::nullopt;
   answer.status = static_cast<int>(*status);
-  size_t length = 0;
-  if (!head_only && answer.status != 204 && answer.status != 304) {
-    const auto field = FieldOf(answer.head, "Content-Length");
-    const auto bytes = field ? http::ParseDecimal(*field) : std::nullopt;
-    if (!bytes) return std::nullopt;
-    length = *bytes;
-  }
-  rest.remove_prefix(answer.head.size());
-  answer.body = rest.substr(0, length);
-  answer.whole = answer.body.size() == length;
-  rest.remove_prefix(answer.body.size());
+  std::string_view behind = rest.substr(answer.head.size());
+  if (!TakeBody(behind, expected, answer)) return std::nullopt;
+  rest = behind;
   return answer;
 }
 
@@ -187,19 +244,42 @@ bool StatusAgrees(int status, const Expected& expected, const http::RangeResult&
   return status == ranged || status == 200 || status == 304 || status == 412;
 }
 
-std::string CompareAnswer(const Answer& answer, const Expected& expected,
-                          const ServerRules& rules) {
+// What is said where a file could not be opened or read.
+bool TellsOfFailure(int status) {
+  return status == 403 || status == 404 || status == 500 || status == 503;
+}
+
+bool Closes(const Answer& answer) {
+  return FieldOf(answer.head, "Connection").value_or("") == "close";
+}
+
+// Of a listing that came whole.
+std::string CompareNames(const Answer& answer, const Expected& expected) {
+  for (const std::string& name : expected.names) {
+    if (answer.body.find(name) == std::string::npos) return "a listing does not show " + name;
+  }
+  return "";
+}
+
+std::string CompareAnswer(const Answer& answer, const Expected& expected, const ServerRules& rules,
+                          const Leeway& leeway) {
   http::RangeResult range;
   if (expected.range) {
     range = http::ParseRange(*expected.range, expected.file->size(), rules.ranges_max);
   }
   const std::string status = std::to_string(answer.status);
-  if (!StatusAgrees(answer.status, expected, range)) {
+  const bool failed = leeway.failed_calls && TellsOfFailure(answer.status);
+  if (!failed && !StatusAgrees(answer.status, expected, range)) {
     return "came " + status + " where " + std::to_string(expected.status) + " was to come";
   }
-  const bool closes = FieldOf(answer.head, "Connection").value_or("") == "close";
-  if (closes != expected.last) {
-    return status + (closes ? " ends the connection" : " does not say that it is the last");
+  const bool last = expected.last || (expected.ends_by_close && answer.status == 200);
+  if (Closes(answer) ? !last && !leeway.stopped : last) {
+    return status + (last ? " does not say that it is the last" : " ends the connection");
+  }
+  if (answer.status == 200 && !expected.head_only && answer.whole && !leeway.failed_calls &&
+      !(expected.ends_by_close && leeway.cut)) {
+    const std::string missing = CompareNames(answer, expected);
+    if (!missing.empty()) return missing;
   }
   const std::optional<std::string> body = BodyOf(answer, expected, range);
   if (!body) return "";
@@ -235,37 +315,40 @@ Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& r
       return out;
     }
     out.answers.push_back(*answer);
-    if (answer->last) return out;
+    if (answer->last || answer->ends_by_close) return out;
     parser.Reset();
   }
   return out;
 }
 
 std::string Compare(std::string_view received, const Expectation& expectation,
-                    const ServerRules& rules, bool may_be_cut, bool timed_out) {
+                    const ServerRules& rules, const Leeway& leeway) {
   std::vector<Expected> answers = expectation.answers;
   if (expectation.at_end) answers.push_back(*expectation.at_end);
   for (size_t i = 0; i < answers.size(); ++i) {
     const std::string which = "answer " + std::to_string(i + 1) + ": ";
     const Expected& expected = answers[i];
-    const auto answer = TakeAnswer(received, expected.head_only);
-    if (!answer && may_be_cut)
+    const auto answer = TakeAnswer(received, expected);
+    if (!answer && leeway.cut)
       return received.find("\r\n\r\n") == received.npos ? "" : which + "no head";
     if (!answer) return which + "did not come whole";
-    if (answer->status == 408 && timed_out) return "";
-    const std::string difference = CompareAnswer(*answer, expected, rules);
+    if (answer->status == 408 && leeway.timed_out) return "";
+    const std::string difference = CompareAnswer(*answer, expected, rules, leeway);
     if (!difference.empty()) return which + difference;
-    if (!answer->whole) return may_be_cut ? "" : which + "did not come whole";
+    if (!answer->whole) return leeway.cut ? "" : which + "did not come whole";
+    // Without its page a listing need not end the connection: what follows is not foreseen.
+    if (expected.ends_by_close && answer->status != 200) return "";
+    if (Closes(*answer)) break;
   }
   if (received.empty()) return "";
-  if (received.starts_with("HTTP/1.1 408 ") && timed_out) return "";
+  if (received.starts_with("HTTP/1.1 408 ") && leeway.timed_out) return "";
   return "something follows the last answer";
 }
 
 size_t CountAnswers(std::string_view received, const Expectation& expectation) {
   size_t count = 0;
   for (const Expected& expected : expectation.answers) {
-    const auto answer = TakeAnswer(received, expected.head_only);
+    const auto answer = TakeAnswer(received, expected);
     if (!answer || !answer->whole) break;
     ++count;
   }

@@ -23,6 +23,7 @@ struct ServerRules {
   http::Limits limits;
   size_t ranges_max = 16;
   std::string metrics_path;
+  bool listing = false;
   http::MimeTypes mime{""};
 };
 
@@ -34,6 +35,8 @@ struct Expected {
   std::string type;                         // of the file
   bool conditions = false;                  // 304 and 412 are possible, and Range may not apply
   std::optional<std::string> range;
+  std::vector<std::string> names;  // of a listing: what it has to show
+  bool ends_by_close = false;      // a listing without a length: HTTP/1.0
 };
 
 struct Expectation {
@@ -45,11 +48,17 @@ struct Expectation {
 
 Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& rules);
 
-// Compares all that came with what was to come. Empty if it agrees; else what does not. With
-// `may_be_cut` it may end anywhere, but what there is must be right. `timed_out`: a 408 may come in
-// the end.
+// What an answer may be beside what it should be.
+struct Leeway {
+  bool cut = false;           // it may end anywhere; but what there is must be right
+  bool timed_out = false;     // a 408 may come in the end
+  bool failed_calls = false;  // it may say that the server could not read what was asked for
+  bool stopped = false;       // any may be the last one
+};
+
+// Compares all that came with what was to come. Empty if it agrees; else what does not.
 std::string Compare(std::string_view received, const Expectation& expectation,
-                    const ServerRules& rules, bool may_be_cut, bool timed_out);
+                    const ServerRules& rules, const Leeway& leeway);
 
 // How many whole answers came.
 size_t CountAnswers(std::string_view received, const Expectation& expectation);

@@ -18,6 +18,7 @@ Settings ParseSettings(unsigned char bits) {
   out.poll = (bits & 16) != 0;
   out.names_cached = (bits & 32) == 0;
   out.small_limits = (bits & 64) != 0;
+  out.listing = (bits & 128) != 0;
   return out;
 }
 
@@ -46,6 +47,8 @@ class Reader {
     return false;
   }
 
+  int troubles() const { return troubles_; }
+
  private:
   void Take(char letter, ClientScript& client) {
     switch (letter) {
@@ -63,6 +66,15 @@ class Reader {
         break;
       case 'p':
         Add(client, Act::Kind::kPause);
+        break;
+      case 'T':
+        Add(client, Act::Kind::kTerminate);
+        break;
+      case 'H':
+        Add(client, Act::Kind::kHangup);
+        break;
+      case 'F':
+        ++troubles_;
         break;
       case 'h':
         Add(client, Act::Kind::kHalfClose);
@@ -95,6 +107,7 @@ class Reader {
   }
 
   std::string bytes_;
+  int troubles_ = 0;
 };
 
 }  // namespace
@@ -109,6 +122,11 @@ bool ClientScript::Has(Act::Kind kind) const {
   return std::any_of(acts.begin(), acts.end(), [&](const Act& act) { return act.kind == kind; });
 }
 
+bool Script::Has(Act::Kind kind) const {
+  return std::any_of(clients.begin(), clients.end(),
+                     [&](const ClientScript& client) { return client.Has(kind); });
+}
+
 Script ParseScript(std::string_view text) {
   Script script;
   if (!text.empty()) {
@@ -118,7 +136,9 @@ Script ParseScript(std::string_view text) {
   bool more = true;
   while (more && script.clients.size() < kScriptClientsMax) {
     ClientScript client;
-    more = Reader().ReadClient(text, client);
+    Reader reader;
+    more = reader.ReadClient(text, client);
+    script.troubles = std::min(script.troubles + reader.troubles(), kScriptTroublesMax);
     script.clients.push_back(std::move(client));
   }
   return script;

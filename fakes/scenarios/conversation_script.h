@@ -10,6 +10,8 @@
 //   l  takes no byte of its answers before it has said everything
 //   s  stays when it has said everything, until the server ends the connection
 //   h  shuts its sending side      q  closes      r  resets; the last thing it does, each of them
+//   T  the server gets SIGTERM (and drains; a second time, it stops)      H  SIGHUP
+//   F  one more call of the kernel may fail, if the choices say so (troubled_kernel.h)
 //
 // Other letters do nothing. A client that says nothing of the kind shuts its sending side at the
 // end: the server has to answer all that it has asked for.
@@ -29,9 +31,10 @@ inline constexpr Nanoseconds kScriptPause = std::chrono::seconds(7);
 // More than these are not looked at.
 inline constexpr size_t kScriptClientsMax = 4;
 inline constexpr size_t kScriptActsMax = 64;  // of one client
+inline constexpr int kScriptTroublesMax = 8;  // calls that may fail, of all clients
 
 struct Act {
-  enum class Kind { kSend, kPause, kHalfClose, kClose, kReset };
+  enum class Kind { kSend, kPause, kTerminate, kHangup, kHalfClose, kClose, kReset };
   Kind kind = Kind::kSend;
   std::string bytes;  // kSend
 };
@@ -54,11 +57,16 @@ struct Settings {
   bool poll = false;                 // bit 4: poll(2), not epoll
   bool names_cached = true;          // bit 5 unset: opened by the loop, not by a worker
   bool small_limits = false;         // bit 6: of heads, ranges, time
+  bool listing = false;              // bit 7
 };
 
 struct Script {
   Settings settings;
   std::vector<ClientScript> clients;
+  int troubles = 0;  // how many calls may fail
+
+  // Whether any client does.
+  bool Has(Act::Kind kind) const;
 };
 
 Script ParseScript(std::string_view text);

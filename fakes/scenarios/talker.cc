@@ -1,5 +1,6 @@
 #include "fakes/scenarios/talker.h"
 
+#include <csignal>
 #include <utility>
 
 namespace pollux::sim {
@@ -25,7 +26,12 @@ bool Talker::waiting() const {
 
 bool Talker::MaySpeak() const {
   if (connection_ == nullptr) return kernel_.listening();
-  return !spoken();
+  if (spoken()) return false;
+  if (next_ == script_.acts.size()) return true;
+  const Act::Kind kind = script_.acts[next_].kind;
+  // Until the server has said what to do with it, a signal ends the process.
+  return (kind != Act::Kind::kTerminate && kind != Act::Kind::kHangup) ||
+         kernel_.signals().Handles(SIGHUP);
 }
 
 bool Talker::MayTake() const {
@@ -55,6 +61,12 @@ void Talker::Do(const Act& act) {
       return;
     case Act::Kind::kPause:
       not_before_ = kernel_.scheduler().now() + kScriptPause;
+      return;
+    case Act::Kind::kTerminate:
+      kernel_.signals().SendToProcess(SIGTERM);
+      return;
+    case Act::Kind::kHangup:
+      kernel_.signals().SendToProcess(SIGHUP);
       return;
     case Act::Kind::kHalfClose:
       connection_->PeerHalfClose();

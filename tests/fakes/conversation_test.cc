@@ -33,6 +33,20 @@ TEST(ConversationScriptTest, BytesAreSentAsTheyStandAndMarksSayWhatElseHappens) 
   EXPECT_TRUE(script.settings.small_limits);
 }
 
+TEST(ConversationScriptTest, SignalsAndTroublesAreMarksToo) {
+  const Script script = ParseScript(
+      "\x80\xffTGET\xff"
+      "F\xffn\xffH\xff"
+      "F");
+  EXPECT_TRUE(script.settings.listing);
+  EXPECT_EQ(script.troubles, 2);
+  ASSERT_EQ(script.clients.size(), 2u);
+  EXPECT_EQ(script.clients[0].acts[0].kind, Act::Kind::kTerminate);
+  EXPECT_EQ(script.clients[0].Sent(), "GET");
+  EXPECT_TRUE(script.Has(Act::Kind::kHangup) && script.Has(Act::Kind::kTerminate));
+  EXPECT_FALSE(script.Has(Act::Kind::kReset));
+}
+
 TEST(ConversationScriptTest, AnyBytesAreAScript) {
   EXPECT_EQ(ParseScript("").clients.size(), 1u);
   EXPECT_EQ(ParseScript(std::string_view("\0\xff", 2)).clients.size(), 1u);
@@ -61,7 +75,7 @@ class ConversationModelTest : public ::testing::Test {
  protected:
   Expectation ExpectFor(std::string_view sent) { return Expect(sent, tree_, rules_); }
   std::string CompareWith(std::string_view sent, std::string_view received) {
-    return Compare(received, ExpectFor(sent), rules_, false, false);
+    return Compare(received, ExpectFor(sent), rules_, {});
   }
 
   const Tree tree_ = {{"/a", std::make_shared<std::string>("content")},
@@ -133,11 +147,52 @@ TEST_F(ConversationModelTest, EachWayToBeWrongIsNoticed) {
 TEST_F(ConversationModelTest, ACutAnswerMayMissAnEndButHaveNoWrongByte) {
   const Expectation expectation = ExpectFor(kGet);
   const auto compare = [&](std::string_view received) {
-    return Compare(received, expectation, rules_, true, false);
+    return Compare(received, expectation, rules_, {.cut = true});
   };
   EXPECT_EQ(compare(""), "");
   EXPECT_EQ(compare("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncon"), "");
   EXPECT_NE(compare("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncox"), "");
+}
+
+constexpr const char* kFolder = "GET /dir/ HTTP/1.1\r\nHost: s\r\n\r\n";
+constexpr const char* kPage =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na b \r\n1\r\nc\r\n0\r\n\r\n";
+
+TEST_F(ConversationModelTest, AListingShowsEachNameAndEndsWithItsLastChunk) {
+  ServerRules listing;
+  listing.listing = true;
+  const auto compare = [&](std::string sent, std::string_view received, const Leeway& leeway = {}) {
+    return Compare(received, Expect(sent, tree_, listing), listing, leeway);
+  };
+  const std::string page = kPage;
+  EXPECT_EQ(compare(kFolder, page), "");
+  EXPECT_EQ(compare(std::string(kFolder) + kGet, page + kWhole), "");
+  EXPECT_NE(compare(kFolder, page + "x"), "");
+  EXPECT_NE(compare(kFolder, page.substr(0, page.size() - 5)), "");
+  EXPECT_NE(compare(kFolder, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "");
+  const std::string old = "GET /dir/ HTTP/1.0\r\n\r\n";
+  EXPECT_EQ(compare(old, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nb"), "");
+  EXPECT_NE(compare(old, "HTTP/1.1 200 OK\r\n\r\nb"), "");
+  const std::string any = "GET /dir/ HTTP/1.1\r\nHost: s\r\nIf-None-Match: *\r\n\r\n";
+  EXPECT_EQ(compare(any, "HTTP/1.1 304 Not Modified\r\n\r\n"), "");
+  EXPECT_NE(compare(any, page), "");
+}
+
+TEST_F(ConversationModelTest, FailedCallsAndAStopLeaveTheBytesToBeRight) {
+  const std::string two = std::string(kGet) + kGet;
+  const std::string closing =
+      "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\ncontent";
+  const auto compare = [&](std::string_view received, const Leeway& leeway) {
+    return Compare(received, ExpectFor(two), rules_, leeway);
+  };
+  const Leeway failed = {.cut = true, .failed_calls = true};
+  EXPECT_EQ(compare("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" + std::string(kWhole), failed),
+            "");
+  EXPECT_NE(compare("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", failed), "");
+  EXPECT_NE(compare("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontenT", failed), "");
+  EXPECT_EQ(compare(closing, {.cut = true, .stopped = true}), "");
+  EXPECT_NE(compare(closing, {.cut = true}), "");
+  EXPECT_NE(compare(closing + kWhole, {.cut = true, .stopped = true}), "");
 }
 
 TEST(ConversationLogTest, AForgedLineIsNoticed) {
@@ -162,6 +217,24 @@ TEST(ConversationStoryTest, IsCleanWhateverTheScheduleAndThePlace) {
       const Outcome outcome = TellConversation(options, random, resources, nullptr);
       ASSERT_FALSE(outcome.violation) << i << ": " << outcome.violation->text;
     }
+  }
+}
+
+// Every call that may fail does so once, as in SQLite's tests: all choices are 0 but one.
+TEST(ConversationStoryTest, IsCleanWhicheverCallFails) {
+  Resources resources;
+  StoryOptions options;
+  options.script =
+      "\x80\xff"
+      "FGET /small HTTP/1.1\r\nHost: sim\r\n\r\nGET /large HTTP/1.1\r\nHost: sim\r\n\r\n"
+      "GET /bare/ HTTP/1.1\r\nHost: sim\r\n\r\n";
+  for (uint32_t at = 0; at < 400; ++at) {
+    Choices choices(at, 0);
+    choices.push_back(1 + at % 3);
+    ReplayStrategy replay(choices);
+    (void)replay.Begin();
+    const Outcome outcome = TellConversation(options, replay, resources, nullptr);
+    ASSERT_FALSE(outcome.violation) << at << ": " << outcome.violation->text;
   }
 }
 

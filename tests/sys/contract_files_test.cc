@@ -2,12 +2,15 @@
 //
 // The reuse cases are the data path's reason for retiring chunks: a socket's queue holds references
 // to pages, not copies, until the far end has consumed the bytes.
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 
 #include "tests/sys/kernel_world.h"
 
@@ -76,6 +79,44 @@ TEST_P(FileContractTest, FileUsedAsAFolderIsEnotdir) {
       EXPECT_EQ(kernel_.openat(AT_FDCWD, (path + rest).c_str(), O_RDONLY, 0).error().code, ENOTDIR)
           << rest;
     }
+  });
+}
+
+TEST_P(FileContractTest, AFolderIsReadInPiecesToItsEnd) {
+  InWorld([&] {
+    const std::string path = world_->MakeFile(1), other = world_->MakeFile(12'345);
+    const size_t slash = path.rfind('/');
+    ASSERT_EQ(other.rfind('/'), slash);
+    Fd folder(kernel_, kernel_
+                           .openat(AT_FDCWD, path.substr(0, slash).c_str(),
+                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+                           .value());
+    std::vector<std::string> names;
+    char buffer[64];  // not all at once
+    for (;;) {
+      const size_t got = kernel_.getdents64(folder.get(), buffer, sizeof buffer).value();
+      if (got == 0) break;
+      for (size_t at = 0; at < got;) {
+        uint16_t length = 0;
+        std::memcpy(&length, buffer + at + offsetof(dirent64, d_reclen), sizeof length);
+        names.emplace_back(buffer + at + offsetof(dirent64, d_name));
+        at += length;
+      }
+    }
+    for (const std::string& name :
+         {std::string("."), std::string(".."), path.substr(slash + 1), other.substr(slash + 1)}) {
+      EXPECT_EQ(std::count(names.begin(), names.end(), name), 1) << name;
+    }
+    struct statx info {};
+    ASSERT_TRUE(kernel_.statx(folder.get(), other.substr(slash + 1).c_str(), AT_SYMLINK_NOFOLLOW,
+                              STATX_TYPE | STATX_SIZE, &info));
+    EXPECT_EQ(info.stx_size, 12'345u);
+    EXPECT_TRUE(S_ISREG(info.stx_mode));
+    EXPECT_EQ(kernel_.statx(folder.get(), "missing", 0, STATX_TYPE, &info).error().code, ENOENT);
+    EXPECT_EQ(kernel_.getdents64(folder.get(), buffer, 8).value_or(0), 0u);  // at the end
+    Fd again(kernel_,
+             kernel_.openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0).value());
+    EXPECT_EQ(kernel_.getdents64(again.get(), buffer, 8).error().code, EINVAL);  // no room for one
   });
 }
 
