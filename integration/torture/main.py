@@ -30,6 +30,7 @@ import report  # noqa: E402
 import servers  # noqa: E402
 from client import fetch  # noqa: E402
 from torture import score  # noqa: E402
+from torture.catalogue import CATALOGUE  # noqa: E402
 from warden import warden  # noqa: E402
 
 _TESTS_FAILED, _NO_TESTS = 1, 5  # pytest's exit statuses
@@ -40,7 +41,10 @@ class UsageError(Exception):
 
 
 def parse(arguments):
+    names = "\n".join(f"  {one.name:15}  {one.title}" for one in CATALOGUE)
     parser = argparse.ArgumentParser(prog="ci/torture", description=__doc__,
+                                     epilog=f"scenarios:\n{names}\n  injected-faults  calls of "
+                                     "the kernel that fail, a row of fault_table.txt each",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default="pollux", metavar="SERVER",
                         help="pollux, pollux:FLAG=VALUE,..., nginx, nginx-aio, lighttpd, or a "
@@ -93,7 +97,9 @@ def check_starts(options):
 
 
 def pytest_command(options, score_path):
-    command = [sys.executable, "-m", "pytest", INTEGRATION, "-n", "0", "-p", "no:cacheprovider",
+    tests = [os.path.join(INTEGRATION, "torture", "test_scenarios.py"),
+             os.path.join(INTEGRATION, "test_faults.py")]
+    command = [sys.executable, "-m", "pytest", *tests, "-n", "0", "-p", "no:cacheprovider",
                "--rootdir", INTEGRATION, "-m", "any_server", "--server", options.server,
                f"--soak={options.soak}", "--score", score_path]
     if options.signals:
@@ -118,11 +124,8 @@ def torture(options, progress, log):
     try:
         with open(reading, encoding="utf-8") as lines:
             for line in lines:
-                document = json.loads(line)
-                if "begin" in document:
-                    continue
-                rows.append(document)
-                progress(shown(document))
+                rows.append(json.loads(line))
+                progress(shown(rows[-1]))
         status = process.wait()
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
@@ -142,7 +145,8 @@ def torture(options, progress, log):
 
 def shown(row):
     verdict = "FAILS" if row["outcome"] == score.FAILS else row["outcome"]
-    return f"{row['name']}: {verdict}" + (f", {row['figure']}" if row["figure"] else "")
+    name = f"{row['name']} {row['case']}".strip()
+    return f"{name}: {verdict}" + (f", {row['figure']}" if row["figure"] else "")
 
 
 def table(rows):

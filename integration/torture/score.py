@@ -9,7 +9,7 @@ out/torture-NAME.json, written by ci/torture:
      "ok": true,                                 # nothing fails
      "seconds": 171.2,
      "facts": {...},                             # machine, kernel, revision: bench/report.py
-     "rows": [{"name": "late-readers",           # the scenario; of other tests their function
+     "rows": [{"name": "late-readers",           # the scenario
                "title": "who reads only when ...",
                "outcome": "holds",               # "holds", "fails" or "not applicable"
                "figure": "4 late readers, 19 MB",  # in words; why, if it does not hold
@@ -24,38 +24,28 @@ _FIGURE_CHARACTERS = 300
 
 
 class Score:
-    """pytest's side: a line of JSON for each test that begins ({"begin": name}) or has ended (a row
-    of a single test)."""
+    """pytest's side: a line of JSON for each test that has ended, the row of that test alone. The
+    test says what it is by record_property: "row" (a name; those of one name are a row together),
+    "title", "figure"."""
 
     def __init__(self, path):
         self._file = open(path, "w", encoding="utf-8", buffering=1)
         self._reports = {}
 
-    def _write(self, document):
-        self._file.write(json.dumps(document) + "\n")
-
     def pytest_runtest_logstart(self, nodeid, location):
         del location
         self._reports[nodeid] = []
-        self._write({"begin": _name_of(nodeid)})
 
     def pytest_runtest_logreport(self, report):
         self._reports.setdefault(report.nodeid, []).append(report)
 
     def pytest_runtest_logfinish(self, nodeid, location):
         del location
-        self._write(row_of(nodeid, self._reports.pop(nodeid, [])))
+        document = row_of(nodeid, self._reports.pop(nodeid, []))
+        self._file.write(json.dumps(document) + "\n")
 
     def pytest_unconfigure(self):
         self._file.close()
-
-
-def _name_of(nodeid):
-    """"late-readers" of "...::test_scenario[late-readers]"; else the name of the function."""
-    function, bracket, parameter = nodeid.rpartition("::")[2].partition("[")
-    if function == "test_scenario" and bracket:
-        return parameter.rstrip("]")
-    return function
 
 
 def row_of(nodeid, reports):
@@ -69,8 +59,10 @@ def row_of(nodeid, reports):
         outcome, figure = NOT_APPLICABLE, _why_skipped(skipped)
     else:
         outcome, figure = HOLDS, properties.get("figure", "")
-    return {"name": _name_of(nodeid), "title": properties.get("title", ""), "outcome": outcome,
-            "figure": figure, "count": 1, "failed": int(outcome == FAILS),
+    function, _, case = nodeid.rpartition("::")[2].partition("[")
+    name, case = properties.get("row", function), case.rstrip("]")
+    return {"name": name, "case": "" if case == name else case,
+            "title": properties.get("title", ""), "outcome": outcome, "figure": figure, "count": 1, "failed": int(outcome == FAILS),
             "skipped": int(outcome == NOT_APPLICABLE),
             "seconds": round(sum(report.duration for report in reports), 2)}
 
@@ -102,12 +94,14 @@ def merge(rows):
         for key in ("count", "failed", "skipped", "seconds"):
             known[key] = round(known[key] + row[key], 2)
         if _badness(row) > _badness(known):
-            known.update(outcome=row["outcome"], figure=row["figure"])
+            known.update(outcome=row["outcome"], figure=row["figure"], case=row["case"])
     for row in merged.values():
+        case = row.pop("case")
         if row["count"] > 1:
             held = row["count"] - row["failed"] - row["skipped"]
-            row["figure"] = f"{held} of {row['count']}" + (
-                f"; {row['figure']}" if row["outcome"] == FAILS else "")
+            told = f"; {case}: {row['figure']}" if row["outcome"] == FAILS else ""
+            row["figure"] = (f"{held} hold, {row['failed']} fail, {row['skipped']} do not apply"
+                             + told)
     return list(merged.values())
 
 

@@ -9,20 +9,21 @@ import pytest
 
 import servers
 from requirements import requires
-from torture import clients, scenario, shortages, soak, transfers, waking
-from torture.scenario import SCENARIOS, NotApplicable
+from torture import scenario
+from torture.catalogue import CATALOGUE
+from torture.scenario import NotApplicable
 from torture.soak import BYTES_A_REQUEST, judge
 from torture.waking import overtaken
 
-assert clients and shortages and soak and transfers and waking
-
+SCENARIOS = {one.name: one for one in CATALOGUE}
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "broken_server.py")
 MIB = 1 << 20
 
 # Enough to show the defect, for a server that is a Python program.
 SIZES = {
     "random-load": {"connections": 200}, "late-readers": {"readers": 2},
-    "replacement": {"rounds": 1}, "slow-heads": {"clients": 5}, "pipelining": {"rounds": 5}, "half-close": {"clients": 4},
+    "replacement": {"rounds": 1}, "slow-heads": {"clients": 5}, "pipelining": {"rounds": 5},
+    "half-close": {"clients": 4},
     "resets": {"clients": 25}, "signal-storm": {"rounds": 1},
     "lost-wakeups": {"transfers": 5}, "hot-behind-cold": {"downloads": 3, "seconds": 1.0},
     "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01, "batches": 5},
@@ -112,5 +113,3 @@ def test_flat_means_less_than_an_allocation_a_request():
     one_more[-1] = (*one_more[-1][:2], 11)
     with pytest.raises(AssertionError, match="1 descriptors more"):
         judge(one_more)
-
-

@@ -3,10 +3,9 @@
 import pytest
 
 from requirements import requires
-from torture import clients, shortages, soak, transfers, waking
-from torture.scenario import SCENARIOS, NotApplicable
+from torture.catalogue import CATALOGUE
+from torture.scenario import NotApplicable
 
-MODULES = [module.__name__ for module in (transfers, clients, waking, shortages, soak)]
 QUICK = ("random-load", "resets", "signal-storm")
 
 
@@ -23,17 +22,14 @@ def marks(one):
     return found
 
 
-# That of the score. The soak comes last, unless it has others beside it (conftest.py).
-ORDER = sorted(SCENARIOS.values(), key=lambda one: MODULES.index(one.function.__module__))
-
-
 @pytest.mark.any_server
 @pytest.mark.parametrize("one", [pytest.param(one, id=one.name, marks=marks(one))
-                                 for one in ORDER])
+                                 for one in CATALOGUE])
 def test_scenario(server, files, record_property, request, one):
     sizes = {}
     if one.name == "soak":
         sizes["minutes"] = request.config.getoption("--soak")
+    record_property("row", one.name)
     record_property("title", one.title)
     try:
         figure = one.run(server, files, **sizes)
