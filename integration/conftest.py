@@ -171,6 +171,9 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if not item.get_closest_marker("any_server"):
                 item.add_marker(pytest.mark.skip(reason="asks Pollux itself"))
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.timeout(60 * config.getoption("--soak") + 120))
     if hasattr(config, "workerinput"):
         # What takes a minute begins first, so that the rest runs beside it.
         items.sort(key=lambda item: item.get_closest_marker("soak") is None)

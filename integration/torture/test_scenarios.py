@@ -2,6 +2,7 @@
 
 import pytest
 
+import servers
 from requirements import requires
 from torture.catalogue import CATALOGUE
 from torture.scenario import NotApplicable
@@ -18,7 +19,8 @@ def marks(one):
     if one.name in QUICK:
         found.append(pytest.mark.quick)
     if one.name == "soak":
-        found.append(pytest.mark.soak)
+        found += [pytest.mark.soak, pytest.mark.skipif(
+            bool(servers.sanitizer()), reason="a sanitizer keeps what was freed: memory grows")]
     return found
 
 
