@@ -102,9 +102,9 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 268, 176
 _INSET = {"left": 34, "right": 12, "top": 10, "bottom": 24}
 
 
-def panel(name, series, xs, top, unit, others=(), dashed=(), dots=None):
+def panel(name, series, xs, top, unit, others=(), dashed=(), dots=()):
     """One server's line over the faint ones of `others`. series and others: [(x, spread)]; dashed:
-    [(label, [(x, value)])]; dots: (label, [(x, value)]); `top`: the axis's end and step."""
+    [(label, [(x, value)])]; dots: [(x, value)]; `top`: the axis's end and step."""
     end, step = top
     room = _PANEL_WIDTH - _INSET["left"] - _INSET["right"]
     high = _PANEL_HEIGHT - _INSET["top"] - _INSET["bottom"]
@@ -134,12 +134,10 @@ def panel(name, series, xs, top, unit, others=(), dashed=(), dots=None):
             parts.append(svg.line(place, at(x, spread["min"])[1], place, at(x, spread["max"])[1],
                                   "whisker"))
         parts.append(svg.circle(place, y, 3.5, "own"))
-    if dots:
-        words, points = dots
-        for x, value in points:
-            place, y = at(x, value)
-            parts.append(svg.tag("path", d=f"M{place:.1f} {y - 4.5:.1f}l4.5 4.5l-4.5 4.5l-4.5 "
-                                 f"-4.5z", class_="dot"))
+    for x, value in dots:
+        place, y = at(x, value)
+        parts.append(svg.tag("path", d=f"M{place:.1f} {y - 4.5:.1f}l4.5 4.5l-4.5 4.5l-4.5 -4.5z",
+                             class_="dot"))
     said = ", ".join(f"{x}: {compact(spread['median'])}" for x, spread in series)
     return svg.picture(_PANEL_WIDTH, _PANEL_HEIGHT, f"{name}, {unit} by connections: {said}", *parts,
                        class_="chart panel")

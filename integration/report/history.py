@@ -2,7 +2,7 @@
 
 import charts
 import sources
-from parts import Table
+from parts import Table, shown
 
 _CONNECTIONS = (1, 2, 5, 10)
 # MB/s [CPU idle]: lighttpd 1.5, siege, 700 MB files, RAID1 of two ST3160827AS, Athlon 64 3000+.
@@ -47,13 +47,17 @@ def simulated(document):
                           "diamonds: as published in 2006.")
     table.panels = [(name, charts.panel(
         name, points, counts, top, "MB/s", [other for key, other in series.items() if key != name],
-        dots=_dots(name))) for name, points in series.items()]
+        dots=_dots(name, counts))) for name, points in series.items()]
     return table
 
 
-def _dots(name):
-    found = PUBLISHED.get(name if name in PUBLISHED else name.partition(",")[0])
-    return ("2006", [(count, rate) for count, (rate, _) in found.items()]) if found else None
+def _dots(name, counts=_CONNECTIONS):
+    """What was published of a backend, under whatever spelling: "linux-aio-sendfile, 512K"."""
+    words = name.replace(",", " ").split()
+    for known, found in PUBLISHED.items():
+        if words and words[-len(known.split()):] == known.replace(",", "").split():
+            return [(count, rate) for count, (rate, _) in found.items() if count in counts]
+    return []
 
 
 def _beside(cell):
@@ -63,9 +67,101 @@ def _beside(cell):
     return f"{cell['mb_per_second']:.0f}" + (f" (× {ratio:.2f})" if ratio else "")
 
 
+def _column(count, files):
+    return f"{count} conn." + ("" if files == "distinct" else f", {files} file")
+
+
+def _rates(document, command):
+    """MB/s by server and column, the limit and what was published below; panels of the same."""
+    columns = list(dict.fromkeys((row["connections"], row["files"]) for row in document["results"]))
+    found = {(row["server"], row["connections"], row["files"]): row["mb_per_s"]
+             for row in document["results"]}
+    limit = {(row["connections"], row["files"]): row["mb_per_s"] for row in document["limit"]}
+
+    def line(name, key):
+        return [name, *(shown(key(column), 0) if key(column) else "" for column in columns)]
+
+    names = document["servers"]
+    rows = [line(name, lambda column, name=name: found.get((name, *column))) for name in names]
+    parts = []
+    if limit:
+        rows.append(line("fio, the best shape", limit.get))
+        parts = [[name, *(f"{found[name, *column]['median'] / limit[column]['median']:.2f}"
+                          if (name, *column) in found and column in limit else ""
+                          for column in columns)] for name in names]
+    heads = [_column(*column) for column in columns]
+    disk = document["disk"]
+    table = Table(f"On the modelled disk {disk['model']}, with the real kernel: MB/s",
+                  ["server", *heads], rows, command, (
+                      f"Files of {document['file_bytes'] / 1e6:.0f} MB, ext4, "
+                      f"{disk['read_ahead_bytes'] // 1024} KiB of read-ahead, two spindles that "
+                      f"carry {disk['limit_mb_per_s']:.0f} MB/s at most; median, minimum and "
+                      f"maximum of {document['rounds']} round(s).",))
+    table.panels, table.panels_title = _panels(document, names, found, limit)
+    tables = [table]
+    if parts:
+        tables.append(Table("As a part of the best that fio reaches with as many streams",
+                            ["server", *heads], parts, command))
+    return tables
+
+
+def _panels(document, names, found, limit):
+    counts = sorted({row["connections"] for row in document["results"]
+                     if row["files"] == "distinct"})
+    series = {name: [(count, found[name, count, "distinct"]) for count in counts
+                     if (name, count, "distinct") in found] for name in names}
+    dashed = [(count, limit[count, "distinct"]["median"]) for count in counts
+              if (count, "distinct") in limit]
+    top = charts.rounded_up(max([document["disk"]["limit_mb_per_s"],
+                                 *(spread["max"] for line in series.values()
+                                   for _, spread in line)]))
+    return [(name, charts.panel(
+        name, line, counts, top, "MB/s", [other for key, other in series.items() if key != name],
+        [("fio", dashed)] if dashed else (), _dots(name, counts)))
+        for name, line in series.items() if line], (
+            "MB/s by connections. Heavy: the one that is named; light: the others; dashed: the best "
+            "that fio reaches; diamonds: as published in 2006.")
+
+
+def _costs(document, command):
+    columns = list(dict.fromkeys((row["connections"], row["files"]) for row in document["results"]))
+    found = {(row["server"], row["connections"], row["files"]): row["cpu_s_per_gb"]
+             for row in document["results"]}
+    return Table("The server's CPU, seconds per GB",
+                 ["server", *(_column(*column) for column in columns)],
+                 [[name, *(shown(found[name, *column], 2) if (name, *column) in found else ""
+                           for column in columns)] for name in document["servers"]], command)
+
+
+def _hot(document, command):
+    rows = document["hot"]
+    table = Table(f"A hot request of 1 kB every 5 ms behind {rows[0]['downloads']} cold downloads",
+                  ["server", "p50, ms", "p99, ms", "longest, ms", "downloads, MB/s"],
+                  [[row["server"], *(shown(row[key], digits) for key, digits in (
+                      ("p50_ms", 2), ("p99_ms", 2), ("max_ms", 1), ("mb_per_s", 0)))]
+                   for row in rows], command)
+    table.charts = [("99th percentile and longest, logarithmic", charts.ranges(
+        [(row["server"], row["p50_ms"]["median"] / 1e3, row["p99_ms"]["median"] / 1e3,
+          row["max_ms"]["median"] / 1e3, False) for row in rows],
+        "Median, p99 and longest of a hot request"))]
+    return table
+
+
+def measured(document, command):
+    tables = [*_rates(document, command), _costs(document, command)]
+    return tables + ([_hot(document, command)] if document["hot"] else [])
+
+
 def parts_of(folder, validated, stamp):
+    """`stamp`: source -> when it was measured."""
     source = sources.benchmark(folder, "2006")
-    measured = {"title": "On the modelled disk, with the real kernel", "problem": source.problem,
-                "command": source.command}
-    del stamp
-    return [published(), measured, simulated(validated.document)]
+    tables = []
+    if source.document is not None:
+        try:
+            tables = measured(source.document, source.command)
+            tables[0].notes += (stamp(source),)
+        except sources.MISFITS as error:
+            source.problem, tables = f"{type(error).__name__}: {error}", []
+    absent = {"title": "On the modelled disk, with the real kernel", "problem": source.problem,
+              "command": source.command}
+    return [*(tables or [absent]), published(), simulated(validated.document)]

@@ -66,7 +66,7 @@ def _servers(folder, validated):
         if source.document is not None:
             try:
                 made = parts.benchmark(name, source.document, source.command)
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            except sources.MISFITS as error:
                 source.problem = f"{type(error).__name__}: {error}"
         for table in made:
             table.notes += (_stamp(source, validated),)
@@ -74,6 +74,23 @@ def _servers(folder, validated):
             made = [parts.cold(validated.document["cold"]["results"], validated.command)]
         shown += made or [_absent(source, title)]
     return shown
+
+
+def _torture(folder, validated):
+    found = sources.torture(folder)
+    usable = [source for source in found if source.document is not None]
+    shown = [_absent(source, f"The server {source.name}") for source in found
+             if source.document is None]
+    try:
+        if usable:
+            table = parts.torture([source.document for source in usable])
+            table.notes += tuple(f"{source.name}: {_stamp(source, validated)}" for source in usable)
+            table.commands = [(source.name, source.command) for source in usable]
+            shown.insert(0, table)
+    except sources.MISFITS as error:
+        usable[0].problem = f"{type(error).__name__}: {error}"
+        shown.append(_absent(usable[0], "Scores"))
+    return shown or [{"title": "Scores", "problem": "", "command": "ci/torture"}]
 
 
 def sections(folder, validated):
@@ -87,8 +104,12 @@ def sections(folder, validated):
             "steps, bars are sleeps, wide bands are virtual time in which nothing happens. A solid "
             "arrow ended a sleep, a dashed one is a signal. Red is where it goes wrong.",),
                 stamp=stamp),
-        Section("table-2006", "The table of 2006", history.parts_of(folder, validated, _stamp)),
+        Section("table-2006", "The table of 2006", history.parts_of(
+            folder, validated, lambda source: _stamp(source, validated))),
         Section("servers", "Beside other servers", _servers(folder, validated)),
+        Section("torture", "Tortured", _torture(folder, validated), (
+            "Any server under what goes wrong in the world: late readers, resets, slow heads, "
+            "truncated files, exhausted descriptors. A server may fail; Pollux may not.",)),
         Section("machine", "Machine and kernel", [machine.table(validated.facts)], stamp=stamp),
     ]
 
@@ -139,7 +160,7 @@ def html(folder, verdicts="validate.json"):
             unexpected=validated.document["unexpected"], sections=sections(folder, validated),
             style=Markup(style), script=Markup(script), policy=policy,
             closing="Made by ci/report from out/*.json. Pollux is free software.")
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
+    except sources.MISFITS as error:
         raise sources.SourceError(
             f"{os.path.relpath(path)} is not what ci/validate of this revision writes "
             f"({type(error).__name__}: {error})") from error

@@ -250,3 +250,37 @@ def benchmark(name, document, command):
     if name == "stall":
         return [stall(document, command)]
     return {"hot": hot, "scale": scale}[name](document, command)
+
+
+_CHARACTERS = 110  # of why something fails, in a cell
+
+
+def _score(document, row):
+    kind = {"holds": "holds", "fails": "baseline", "not applicable": "nothing"}[row["outcome"]]
+    if kind == "baseline" and document["server"].startswith("pollux"):
+        kind = "wrong"
+    figure = row["figure"]
+    if len(figure) > _CHARACTERS:
+        figure = figure[:_CHARACTERS].rsplit(" ", 1)[0] + " …"
+    if kind == "nothing":
+        return Verdict(kind, "", "not applicable: " + figure if figure else "not applicable")
+    return Verdict(kind, row["outcome"], figure)
+
+
+def torture(documents):
+    """Scores of servers side by side: a row a scenario, a column a server."""
+    names = [document["name"] for document in documents]
+    titles = {}
+    for document in documents:
+        for row in document["rows"]:
+            titles.setdefault(row["name"], row["title"])
+    scores = [{row["name"]: row for row in document["rows"]} for document in documents]
+    rows = [[title or name, *(_score(document, rows[name]) if name in rows else ""
+                              for document, rows in zip(documents, scores))]
+            for name, title in titles.items()]
+    passed = [f"{sum(row['outcome'] == 'holds' for row in document['rows'])} of "
+              f"{sum(row['outcome'] != 'not applicable' for row in document['rows'])}"
+              for document in documents]
+    rows.append(["hold, of those that apply", *passed])
+    return Table("Scenarios for all servers", ["scenario", *names], rows, "ci/torture",
+                 verdicts=True, commands_title="The command of each server")

@@ -9,6 +9,11 @@ import re
 BENCHMARKS = ("2006", "cold", "stall", "hot", "scale")
 
 
+# What reading a document of another shape raises.
+MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration,
+           ZeroDivisionError, OverflowError)
+
+
 class SourceError(Exception):
     """There is nothing to make a page of. One line."""
 
