@@ -15,6 +15,11 @@ import browser
 from requirements import requires
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path += [os.path.join(HERE, name) for name in ("report", "validate", "bench")]
+
+import page as report_page  # noqa: E402
+import sources  # noqa: E402
+
 SAMPLE = os.path.join(HERE, "report", "sample")
 MAIN = os.path.join(HERE, "report", "main.py")
 DESK, PHONE = (1280, 900), (375, 740)
@@ -28,8 +33,7 @@ def run(folder, output, *more):
 
 
 def made(folder, output):
-    done = run(folder, output)
-    assert (done.returncode, done.stderr) == (0, ""), done
+    report_page.write(folder, str(output))
     return str(output)
 
 
@@ -41,7 +45,10 @@ def page():
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    return made(SAMPLE, tmp_path_factory.mktemp("report") / "index.html")
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    done = run(SAMPLE, path)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return str(path)
 
 
 def show(page, path, size=DESK, scheme="light"):
@@ -159,7 +166,7 @@ def test_it_can_be_printed(page, sample):
 
 
 EVIL = """</script></style><img src=x onerror=alert(1)><script>alert(2)</script>"'&{{7*7}} """
-FIXED = {"kind", "expected", "benchmark"}  # words that the page looks for
+FIXED = {"kind", "expected", "benchmark", "files", "outcome"}  # words that the page looks for
 
 
 def hostile(value, key=""):
@@ -250,15 +257,17 @@ def test_what_is_no_verdict_is_refused_in_a_line(tmp_path, text, words):
     if text is not None:
         with open(tmp_path / "validate.json", "w", encoding="latin-1") as file:
             file.write(changed(text) if callable(text) else text)
-    done = run(tmp_path, tmp_path / "index.html")
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("ci/report: ") and done.stderr.count("\n") == 1, done.stderr
-    assert words in done.stderr
+    with pytest.raises(sources.SourceError, match=words) as refused:
+        report_page.write(tmp_path, str(tmp_path / "index.html"))
+    assert "\n" not in str(refused.value)
     assert not os.path.exists(tmp_path / "index.html")
 
 
-def test_a_page_that_cannot_be_written_is_said_in_a_line(tmp_path):
+def test_mistakes_are_a_line_and_status_2(tmp_path):
     (tmp_path / "file").touch()
-    done = run(SAMPLE, tmp_path / "file" / "index.html")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("ci/report: ") and "file" in done.stderr
+    for folder, output, words in ((tmp_path, tmp_path / "index.html", "validate.json is not there"),
+                                  (SAMPLE, tmp_path / "file" / "index.html", "file")):
+        done = run(folder, output)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.startswith("ci/report: ") and done.stderr.count("\n") == 1, done.stderr
+        assert words in done.stderr

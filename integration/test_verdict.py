@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -167,6 +168,33 @@ def test_mistakes_on_the_command_line_end_with_status_2(arguments):
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr and not done.stdout
+
+
+VALIDATE = [sys.executable, os.path.join(HERE, "validate", "main.py"), "--quick"]
+
+
+@pytest.mark.parametrize("scratch, where", [("file/x", "x.json"), ("", "file/x.json")])
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_measured(tmp_path, scratch,
+                                                                             where):
+    (tmp_path / "file").touch()
+    done = subprocess.run([*VALIDATE, "--json", str(tmp_path / where)], capture_output=True,
+                          text=True, timeout=60, check=False,
+                          env={**os.environ, "POLLUX_SCRATCH": str(tmp_path / scratch)})
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("ci/validate: ") and done.stderr.count("\n") == 1, done.stderr
+    assert str(tmp_path / "file") in done.stderr
+
+
+def test_ctrl_c_is_a_line_and_status_130(tmp_path):
+    with subprocess.Popen([*VALIDATE, "--json", str(tmp_path / "x.json")], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, start_new_session=True,
+                          env={**os.environ, "POLLUX_SCRATCH": str(tmp_path)}) as judge:
+        assert "simulated kernel" in judge.stderr.readline()
+        os.killpg(judge.pid, signal.SIGINT)
+        said = judge.stderr.read()
+        assert judge.wait(60) == 130
+    assert said.splitlines()[-1] == "ci/validate: interrupted" and "Traceback" not in said
+    assert os.listdir(tmp_path) == []
 
 
 def test_pollux_validate_shows_what_2006_lost():

@@ -76,7 +76,7 @@ def _rates(document, command):
     columns = list(dict.fromkeys((row["connections"], row["files"]) for row in document["results"]))
     found = {(row["server"], row["connections"], row["files"]): row["mb_per_s"]
              for row in document["results"]}
-    limit = {(row["connections"], row["files"]): row["mb_per_s"] for row in document["limit"]}
+    limit = {(row["connections"], "distinct"): row["mb_per_s"] for row in document["limit"]}
 
     def line(name, key):
         return [name, *(shown(key(column), 0) if key(column) else "" for column in columns)]
@@ -85,7 +85,7 @@ def _rates(document, command):
     rows = [line(name, lambda column, name=name: found.get((name, *column))) for name in names]
     parts = []
     if limit:
-        rows.append(line("fio, the best shape", limit.get))
+        rows.append(line("fio, the best of its shapes", limit.get))
         parts = [[name, *(f"{found[name, *column]['median'] / limit[column]['median']:.2f}"
                           if (name, *column) in found and column in limit else ""
                           for column in columns)] for name in names]
@@ -110,17 +110,19 @@ def _panels(document, names, found, limit):
                      if row["files"] == "distinct"})
     series = {name: [(count, found[name, count, "distinct"]) for count in counts
                      if (name, count, "distinct") in found] for name in names}
-    dashed = [(count, limit[count, "distinct"]["median"]) for count in counts
-              if (count, "distinct") in limit]
-    top = charts.rounded_up(max([document["disk"]["limit_mb_per_s"],
-                                 *(spread["max"] for line in series.values()
-                                   for _, spread in line)]))
+    most = document["disk"]["limit_mb_per_s"]
+    fio = [(count, limit[count, "distinct"]["median"]) for count in counts
+           if (count, "distinct") in limit]
+    dashed = ("fio", fio) if fio else ("the disk's limit", [(count, most) for count in counts])
+    top = charts.rounded_up(max(most, *(value for _, value in fio),
+                                *(spread["max"] for line in series.values() for _, spread in line)))
+    words = "the best that fio reaches" if fio else "what the disk can carry"
     return [(name, charts.panel(
         name, line, counts, top, "MB/s", [other for key, other in series.items() if key != name],
-        [("fio", dashed)] if dashed else (), _dots(name, counts)))
+        [dashed], _dots(name, counts)))
         for name, line in series.items() if line], (
-            "MB/s by connections. Heavy: the one that is named; light: the others; dashed: the best "
-            "that fio reaches; diamonds: as published in 2006.")
+            f"MB/s by connections. Heavy: the one that is named; light: the others; dashed: {words}; "
+            "diamonds: as published in 2006.")
 
 
 def _costs(document, command):
@@ -155,6 +157,8 @@ def measured(document, command):
 def parts_of(folder, validated, stamp):
     """`stamp`: source -> when it was measured."""
     source = sources.benchmark(folder, "2006")
+    if source.document is None and not source.problem:
+        source = sources.of_validate(validated.document)
     tables = []
     if source.document is not None:
         try:

@@ -58,7 +58,9 @@ def _simulated(source):
 
 def _servers(folder, validated):
     """The benchmarks on this machine's own disk: each with its own date."""
-    shown = []
+    backends = parts.cold(validated.document["cold"]["results"], validated.command)
+    backends.notes += (_stamp(validated, validated),)
+    shown = [backends] if backends.rows else []
     for name, title in (("cold", "Cold files"), ("stall", "A hot request behind cold downloads"),
                         ("hot", "Hot files"), ("scale", "Many connections")):
         source = sources.benchmark(folder, name)
@@ -70,15 +72,14 @@ def _servers(folder, validated):
                 source.problem = f"{type(error).__name__}: {error}"
         for table in made:
             table.notes += (_stamp(source, validated),)
-        if not made and name == "cold":
-            made = [parts.cold(validated.document["cold"]["results"], validated.command)]
         shown += made or [_absent(source, title)]
     return shown
 
 
 def _torture(folder, validated):
     found = sources.torture(folder)
-    usable = [source for source in found if source.document is not None]
+    usable = sorted((source for source in found if source.document is not None),
+                    key=lambda source: not source.name.startswith("pollux"))
     shown = [_absent(source, f"The server {source.name}") for source in found
              if source.document is None]
     try:

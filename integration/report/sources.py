@@ -37,7 +37,7 @@ class Source:
 
 def _as_typed(command, otherwise):
     """"ci/bench cold --rounds 2" of the arguments of the program behind it."""
-    found = re.fullmatch(r"(?:\S*/)?integration/(\w+)/main\.py\b(.*)", str(command), re.S)
+    found = re.fullmatch(r"(?:\S*/)?(bench|torture|validate)/main\.py\b(.*)", str(command), re.S)
     return f"ci/{found[1]}{found[2]}" if found else otherwise
 
 
@@ -86,6 +86,17 @@ def _optional(path, name, command, key):
 def benchmark(folder, name):
     return _optional(os.path.join(folder, f"bench-{name}.json"), name, f"ci/bench {name}",
                      "benchmark")
+
+
+def of_validate(document):
+    """The short table of 2006 that ci/validate measures by itself."""
+    found = document.get("table_2006")
+    command = "ci/bench 2006"
+    if not isinstance(found, dict):
+        return Source("2006", command)
+    if "why_not" in found:
+        return Source("2006", command, problem=str(found["why_not"]))
+    return Source("2006", command, found)
 
 
 def torture(folder):

@@ -4,6 +4,10 @@ A verdict table (a row per property; columns by coordination, backend and --reti
 measured here and carries its figure), what the simulated kernel found in how many orders of events,
 then throughput and CPU by backend with cold 700 MB files.
 The specimens, `published` and `--retire reuse`, must be seen to fail; all else must hold.
+At the end the page out/report/index.html shows all of it (again later: ci/report).
+
+Exit status: 0 if all is as it must be, 1 if something is not or could not be measured, 2 if nothing
+could be measured or written (one line says why), 130 for Ctrl-C.
 """
 
 import argparse
@@ -28,7 +32,9 @@ import report  # noqa: E402
 import schedules  # noqa: E402
 import sending  # noqa: E402
 import servers  # noqa: E402
+import short_2006  # noqa: E402
 import sources  # noqa: E402
+import table_2006  # noqa: E402
 import timelines  # noqa: E402
 import turns  # noqa: E402
 from verdict import Grid  # noqa: E402
@@ -112,7 +118,8 @@ def measure(effort, progress):
     def part(what, nothing, measure_it, *arguments):
         try:
             return measure_it(*arguments)
-        except (AssertionError, RuntimeError, TimeoutError, ValueError, KeyError) as error:
+        except (AssertionError, RuntimeError, TimeoutError, ValueError, KeyError,
+                files.UsageError) as error:
             wrong.append(f"{what}: {error}")
             return nothing
 
@@ -125,6 +132,8 @@ def measure(effort, progress):
         by_coordination, delays = coordinations.measure(big[0].path, effort, progress)
         by_backend, by_retire = judge_sending(folder, big, progress)
         rows = part("throughput", [], throughput, folder, big, effort, progress)
+    shown["table_2006"] = part("the table of 2006", None, short_2006.measure, effort is QUICK,
+                               progress)
     grids = [by_coordination, simulated, by_backend, by_retire]
     wrong = [line for grid in grids for line in grid.unexpected()] + wrong
     return {"ok": not wrong, "unexpected": wrong,
@@ -134,6 +143,8 @@ def measure(effort, progress):
 
 def check_writable(path):
     """Said before anything is measured, not after."""
+    os.makedirs(schedules.folder(), exist_ok=True)
+    servers.scratch_folder()
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with open(path + ".partial", "w", encoding="utf-8"):
         pass
@@ -145,6 +156,8 @@ def text(document, grids):
              coordinations.delay_text(document["delays"])]
     if document["cold"]["results"]:
         parts.append(cold.text(document["cold"]))
+    if "results" in (document["table_2006"] or {}):
+        parts.append(table_2006.text(document["table_2006"]))
     parts += [schedules.replays(grids[1]),
               "`published` and `reuse` are specimens of 2006 and must fail."]
     return "\n\n".join(parts)
@@ -173,8 +186,9 @@ def main():
         print(f"ci/validate: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"ci/validate: {where}{error.strerror or error}", file=sys.stderr)
+        where = error.filename or f"below {os.path.relpath(servers.REPOSITORY)}/out"
+        print(f"ci/validate: {where}: {error.strerror or error} ($POLLUX_SCRATCH names another "
+              f"folder for what is measured, --json another file)", file=sys.stderr)
         return 2
     except (AssertionError, RuntimeError) as error:  # ServerError, LoadError, NotShown, ...
         print(f"ci/validate: {error}", file=sys.stderr)
