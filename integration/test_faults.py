@@ -225,7 +225,7 @@ def of_another(server, files, row):
 
 @pytest.mark.any_server
 def test_fault(starter, server, files, record_property, row, backend):
-    record_property("row", "injected-faults")
+    record_property("row", "faults")
     record_property("title", "calls that fail: no crash, no hang, no wrong byte, nothing leaked")
     if backend is not None:
         assert of_pollux(starter, files, row, backend) > 0, "nothing was struck"

@@ -43,7 +43,7 @@ class UsageError(Exception):
 def parse(arguments):
     names = "\n".join(f"  {one.name:15}  {one.title}" for one in CATALOGUE)
     parser = argparse.ArgumentParser(prog="ci/torture", description=__doc__,
-                                     epilog=f"scenarios:\n{names}\n  injected-faults  calls of "
+                                     epilog=f"scenarios:\n{names}\n  {'faults':15}  calls of "
                                      "the kernel that fail, a row of fault_table.txt each",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default="pollux", metavar="SERVER",
@@ -100,7 +100,8 @@ def pytest_command(options, score_path):
     tests = [os.path.join(INTEGRATION, "torture", "test_scenarios.py"),
              os.path.join(INTEGRATION, "test_faults.py")]
     command = [sys.executable, "-m", "pytest", *tests, "-n", "0", "-p", "no:cacheprovider",
-               "--rootdir", INTEGRATION, "-m", "any_server", "--server", options.server,
+               "-c", os.path.join(INTEGRATION, "pyproject.toml"), "-m", "any_server",
+               "--server", options.server,
                f"--soak={options.soak}", "--score", score_path]
     if options.signals:
         command += ["--signals", options.signals]

@@ -62,7 +62,8 @@ def row_of(nodeid, reports):
     function, _, case = nodeid.rpartition("::")[2].partition("[")
     name, case = properties.get("row", function), case.rstrip("]")
     return {"name": name, "case": "" if case == name else case,
-            "title": properties.get("title", ""), "outcome": outcome, "figure": figure, "count": 1, "failed": int(outcome == FAILS),
+            "title": properties.get("title", ""), "outcome": outcome, "figure": figure,
+            "count": 1, "failed": int(outcome == FAILS),
             "skipped": int(outcome == NOT_APPLICABLE),
             "seconds": round(sum(report.duration for report in reports), 2)}
 

@@ -82,7 +82,7 @@ def out_of_descriptors(server, files, clients=60, spare=20):
             for connection in crowd:
                 connection.close()
             fetch_checked(server.port, file)  # who waits in the backlog, once there is room
-    assert burnt < SPINS_S, f"it spins: {burnt:.2f} s of CPU in a second in which nothing was possible"
+    assert burnt < SPINS_S, f"it spins: {burnt:.2f} s of CPU in a second with nothing to do"
     with Swarm([Download(server.port, file) for _ in range(2 * clients)],
                patience=common.PATIENCE_S) as swarm:
         swarm.run()

@@ -16,6 +16,8 @@ from torture.soak import BYTES_A_REQUEST, judge
 from torture.waking import overtaken
 
 SCENARIOS = {one.name: one for one in CATALOGUE}
+pytestmark = pytest.mark.skipif(bool(servers.sanitizer()),
+                                reason="nothing of Pollux is in it")
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "broken_server.py")
 MIB = 1 << 20
 

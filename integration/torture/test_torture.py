@@ -10,9 +10,12 @@ import sys
 
 import pytest
 
+import servers
 from servers.usage import children_of
 from torture.score import FAILS, HOLDS, NOT_APPLICABLE, merge
 
+pytestmark = pytest.mark.skipif(bool(servers.sanitizer()),
+                                reason="nothing of Pollux is in it")
 HERE = os.path.dirname(os.path.abspath(__file__))
 MAIN = os.path.join(HERE, "main.py")
 PROGRAM = os.path.join(HERE, "broken_server.py")
