@@ -412,7 +412,7 @@ void Server::OnConnectionClosed(Connection& connection) {
 
 void Server::OnTerminate() {
   if (context_->draining) {
-    log_.Warn("stopping at once: {} connections are cut", counters_.connections);
+    log_.Warn("stopping at once: {} connections are cut{}", counters_.connections, StillUnderWay());
     loop_->Stop();
     return;
   }
@@ -431,8 +431,18 @@ void Server::StopIfDrained() {
 }
 
 void Server::OnDrainTimeout() {
-  log_.Warn("--drain-timeout is over: {} connections are cut", counters_.connections);
+  log_.Warn("--drain-timeout is over: {} connections are cut{}", counters_.connections,
+            StillUnderWay());
   loop_->Stop();
+}
+
+// Who wonders why the process is still there: nothing takes a read back from the kernel, not even
+// SIGKILL, and a disk or file server that hangs may keep it for long.
+std::string Server::StillUnderWay() const {
+  const uint64_t reads = aio_stats_.reads_in_flight + workers_->queued();
+  if (reads == 0) return {};
+  return "; " + std::to_string(reads) +
+         " reads are under way, and the process stays until the disk has answered them";
 }
 
 void Server::OnHangup() { access_log_->Reopen(); }

@@ -92,6 +92,7 @@ class Server final : public Acceptor, public ConnectionOwner, public SignalHandl
   std::string ReadMimeTypes();
   std::string Metrics() const;
   void OnDrainTimeout();
+  std::string StillUnderWay() const;
   void StopIfDrained();
   bool RoomForConnection() const;
   bool FilesAreInTheWay(size_t files) const;

@@ -42,8 +42,8 @@ int Supervisor::Run() {
     if (std::optional<int> in_worker = StartWhatIsDue()) return *in_worker;
     if (terminating_ && !AnyAlive()) return exit_status_;
     if (Status s = Sleep(); !s) {
-      // ENOMEM. Without a way to wait nothing can be looked after: the ends of the socket pairs
-      // tell the workers to finish.
+      // EINVAL (RLIMIT_NOFILE was lowered below the number of workers). Without a way to wait
+      // nothing can be looked after: the ends of the socket pairs tell the workers to finish.
       log_.Error("--workers: {}; the workers finish by themselves", ToString(s.error()));
       return 1;
     }
@@ -108,7 +108,8 @@ Status Supervisor::Sleep() {
                                           &signals_.wait_mask());
   if (!ready) {
     for (pollfd& entry : polled_) entry.revents = 0;
-    if (ready.error().code != EINTR) return Err(ready.error());  // EINTR: a signal of ours
+    // EINTR: a signal of ours. ENOMEM: no memory for the kernel's copy of the set, which passes.
+    if (ready.error().code != EINTR && ready.error().code != ENOMEM) return Err(ready.error());
   }
   return {};
 }

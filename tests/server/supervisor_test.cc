@@ -34,6 +34,7 @@ class PlayedKernel final : public SteeredKernel {
  public:
   std::deque<int> fork_errors;
   std::deque<int> socketpair_errors;
+  std::deque<int> ppoll_errors;
   bool fork_into_child = false;
   bool narrow = false;  // socket pairs hold a handful of bytes
   std::vector<pid_t> forked;
@@ -83,6 +84,7 @@ class PlayedKernel final : public SteeredKernel {
     } else {
       at_the_end();
     }
+    if (const int code = Next(ppoll_errors)) return Err(code, "ppoll");
     const timespec at_once{};
     return SteeredKernel::ppoll(fds, nfds, &at_once, mask);
   }
@@ -229,6 +231,22 @@ TEST_F(SupervisorTest, EachSignalToStopIsToldToEachWorkerOnce) {
     EXPECT_EQ(Run(2), 0);
     EXPECT_EQ(kernel_.forked.size(), 2u);  // nobody is replaced any more
   }
+}
+
+TEST_F(SupervisorTest, ASleepWithoutMemoryIsNoEnd) {
+  StartAll(2);
+  Then([this] { kernel_.ppoll_errors = {ENOMEM}; });
+  Then([this] { EXPECT_EQ(kernel_.Heard(1000), ""); });
+  EXPECT_EQ(Run(2), 0);
+  EXPECT_EQ(drained_, 1);  // by the signal that comes last
+  EXPECT_EQ(kernel_.written[2], "");
+}
+
+TEST_F(SupervisorTest, WhoCannotSleepAtAllEndsAndSaysSo) {
+  StartAll(2);
+  Then([this] { kernel_.ppoll_errors = {EINVAL}; });
+  EXPECT_EQ(Run(2), 1);
+  EXPECT_THAT(kernel_.written[2], HasSubstr("the workers finish by themselves"));
 }
 
 TEST_F(SupervisorTest, AHangupReachesEachWorker) {
