@@ -2,6 +2,7 @@
 seen nothing. Goal: such a skip says what is missing, and in CI it is a failure. Method: a suite of
 its own, run by a pytest of its own where nothing is to be had."""
 
+import glob
 import os
 import re
 import subprocess
@@ -65,12 +66,12 @@ def test_every_name_is_known_where_it_is_written():
 def test_no_test_skips_for_want_of_rights_by_itself():
     """Those skips would be green in CI."""
     lonely = re.compile(r"skip.*(geteuid|[Nn]eeds root|shutil\.which)|reason=.needs root")
-    for name in sorted(os.listdir(HERE)):
-        if not re.fullmatch(r"test_\w+\.py", name) or name == os.path.basename(__file__):
+    for path in glob.glob(os.path.join(HERE, "**", "test_*.py"), recursive=True):
+        if path == os.path.abspath(__file__):
             continue
-        with open(os.path.join(HERE, name), encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                assert not lonely.search(line), f"{name}:{number}: use requirements.requires"
+                assert not lonely.search(line), f"{path}:{number}: use requirements.requires"
 
 
 def test_the_report_says_what_is_here():
