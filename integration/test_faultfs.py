@@ -57,7 +57,7 @@ def test_short_reads(pollux, own_files, way):
         for file in (big, small, big):
             fetch_checked(server.port, file)
         fetch_checked(server.port, big, offset=65_537, length=1_000_003)
-        assert fs.struck
+        fs.wait_struck()
         gauges.wait_idle(server)
         server.stop()
 
@@ -71,7 +71,7 @@ def test_short_reads_of_the_page_cache(pollux, own_files, way):
         server = serve(pollux, fs, way)
         with Swarm([Download(server.port, big, may_end_early=True)]) as swarm:
             swarm.run()
-        assert fs.struck
+        fs.wait_struck()
         fetch_checked(server.port, small)
         fs.clear()
         with Swarm([Download(server.port, big, may_end_early=True)]) as swarm:
@@ -89,7 +89,7 @@ def test_a_bad_block(pollux, own_files, way):
     with FaultFs(own_files.root, f"{big.name}:EIO:from={bad}:to={bad + 4096}") as fs:
         server = serve(pollux, fs, way)
         assert received_until_the_end(server.port, big) <= bad
-        assert fs.struck
+        fs.wait_struck()
         fetch_checked(server.port, small)
         fetch_checked(server.port, big, offset=0, length=2 * MIB)
         fetch_checked(server.port, big, offset=4 * MIB, length=MIB)
@@ -105,7 +105,7 @@ def test_late_reads(pollux, own_files, way):
         server = serve(pollux, fs, way)
         with Swarm([Download(server.port, big) for _ in range(3)]) as swarm:
             swarm.run()
-        assert fs.struck
+        fs.wait_struck()
         gauges.wait_idle(server)
         server.stop()
 
@@ -118,7 +118,7 @@ def test_a_file_that_becomes_shorter_at_a_read(pollux, own_files, way):
     with FaultFs(own_files.root, f"{big.name}:truncate={left}:first=3") as fs:
         server = serve(pollux, fs, way)
         assert received_until_the_end(server.port, big) <= left
-        assert fs.struck
+        fs.wait_struck()
         answer = fetch(server.port, "/" + big.name)
         assert answer.status == 200 and len(answer.body) == left
         big.check(answer.body)
@@ -138,6 +138,25 @@ def test_a_read_that_hangs_stops_nobody_else(pollux, own_files, way):
                 fetch_checked(server.port, other)
             fs.release()
             stuck.read_checked(Checker(big))
+        gauges.wait_idle(server)
+        server.stop()
+
+
+@ASIDE
+def test_who_leaves_while_a_read_hangs_takes_no_place_from_others(pollux, own_files, way):
+    """The read outlives its connection, and its bytes reach nobody who comes after."""
+    big, other = own_files.new(5 * MIB + 1), own_files.new(5 * MIB + 1)
+    with FaultFs(own_files.root, f"{big.name}:hold:first=2:last=2") as fs:
+        server = serve(pollux, fs, way)
+        stuck = Connection(server.port)
+        stuck.ask("/" + big.name)
+        fs.wait_struck()
+        stuck.reset()
+        gauges.wait_until(server, lambda seen: seen.value("pollux_connections") == 1, "it is gone")
+        with Swarm([Download(server.port, other) for _ in range(4)]) as swarm:
+            fs.release()
+            swarm.run()
+        fetch_checked(server.port, big)
         gauges.wait_idle(server)
         server.stop()
 
@@ -191,6 +210,16 @@ def test_a_rule_that_cannot_be_read_is_named(tmp_path, rule, complaint):
                            tmp_path, "--rule", rule], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.startswith("pollux-faultfs: ")
     assert complaint in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_file_system_ends_with_its_standard_input(own_files, tmp_path):
+    program = os.path.join(servers.build_folder(), "pollux-faultfs")
+    done = subprocess.run(["unshare", "--mount", "--propagation", "private", program,
+                           own_files.root, tmp_path], input="what\nrule x\nrule *:hold\nrelease\n",
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout == "pollux-faultfs: serving\n"
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        "'what' is none of rule, clear, release", "'x' is no rule: GLOB:FAULT expected"]
 
 
 _KILLED = """
