@@ -27,7 +27,7 @@ def pytest_addoption(parser):
     group.addoption("--soak", nargs="?", type=float, default=1.0, const=30.0, metavar="MINUTES",
                     help="how long the soak takes: 1 minute without the option, 30 with it alone")
     group.addoption("--score", metavar="FILE",
-                    help="a line of JSON there for each test that began or ended: torture/score.py")
+                    help="a line of JSON there for each test that has ended: torture/score.py")
     group.addoption("--all-faults", action="store_true",
                     help="every row of fault_table.txt, not a quarter chosen by the commit")
 

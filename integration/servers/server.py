@@ -242,3 +242,7 @@ class Server(Usage):
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
+
+    def ended(self, within):
+        """Whether it is gone, or goes within so many seconds by itself."""
+        return self._wait_exit(within) is not None

@@ -193,8 +193,10 @@ def run(options):
 
 
 def main():
-    # SIGTERM ends like Ctrl-C: through the clean-up of every with.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM ends like Ctrl-C, through the clean-up of every with; and Ctrl-C does so even where a
+    # shell has it ignored for what it starts in the background.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     options = parse(sys.argv[1:])
     try:
         return run(options)

@@ -44,7 +44,7 @@ class Scenario:
             except NotApplicable:
                 raise
             except Exception as error:
-                if not server.alive():
+                if server.ended(within=1.0):
                     raise _died(server) from error
                 raise
             finally:

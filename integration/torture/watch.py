@@ -56,6 +56,11 @@ class Watch:
         self._stop.set()
         self._thread.join()
 
+    def awake(self):
+        """The share of the looks that found a thread which ran, or would have if it had had a
+        processor: unlike CPU time no matter of what else the machine does."""
+        return sum(not asleep for _, asleep, _ in self._looks) / max(1, len(self._looks))
+
     def idle_throughout(self, start, end):
         looks = [look for look in self._looks if start <= look[0] <= end]
         awake = sum(not asleep for _, asleep, _ in looks)
