@@ -2,8 +2,9 @@
 
 Flat is said of two figures, each taken when all clients have left (scenario.quiet):
 
-descriptors   After every cycle no more than after the warm-up. Every cycle does the same, so a
-              server that needs one more has lost one.
+descriptors   The fewest of the last third of the cycles are no more than the fewest of the second.
+              Every cycle does the same, and now and then one ends when no file is kept open for the
+              sake of the next request: a server that needs one more than before has lost one.
 memory        Private memory, anonymous and shared, of all its processes (Pss of smaps_rollup), of
               which the kernel's page cache is no part. Caches fill and allocators keep what they
               got, so the first third is warm-up; between the medians of the second and of the last
@@ -77,24 +78,20 @@ def soak(server, files, minutes=1.0, batches=20):
         if number >= CYCLES_LEAST and time.monotonic() - start >= 60 * minutes:
             break
         requests += cycle(server, files, number, batches)
-        # After the warm-up the fewest that were seen are the measure.
-        warm = [count for _, _, count in samples[2:]]
         quiet(server)
-        samples.append((requests, private_memory(server),
-                        descriptors(server, at_most=min(warm) if warm else None)))
+        samples.append((requests, private_memory(server), descriptors(server)))
     return judge(samples)
 
 
 def judge(samples):
     third = len(samples) // 3
-    fewest = min(count for _, _, count in samples[third:2 * third])
-    left = samples[-1][2] - fewest
-    assert left <= 0, f"{left} descriptors more than {third} cycles before"
     middle, last = samples[third:-third], samples[-third:]
+    left = min(row[2] for row in last) - min(row[2] for row in middle)
+    assert left <= 0, f"{left} descriptors more than {third} cycles before"
     made, before, after = (
         statistics.median(row[0] for row in last) - statistics.median(row[0] for row in middle),
         statistics.median(row[1] for row in middle), statistics.median(row[1] for row in last))
     told = (f"{samples[-1][0]:,} requests in {len(samples)} cycles; memory {before / MIB:.1f} -> "
-            f"{after / MIB:.1f} MiB, {samples[-1][2]} descriptors")
+            f"{after / MIB:.1f} MiB, {min(row[2] for row in last)} descriptors")
     assert after - before <= NOISE_BYTES + BYTES_A_REQUEST * made, f"it grows: {told}"
     return told
