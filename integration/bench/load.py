@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -305,6 +306,8 @@ def _probe(port, target, begin):
 
 
 def main():
+    # Ctrl-C reaches the terminal's whole process group; the parent ends its clients itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     kind, port, *targets = sys.argv[1:]
 
     def begin():

@@ -71,6 +71,10 @@ def _column(count, files):
     return f"{count} conn." + ("" if files == "distinct" else f", {files} file")
 
 
+def _rounds(count):
+    return "one round" if count == 1 else f"{count} rounds"
+
+
 def _rates(document, command):
     """MB/s by server and column, the limit and what was published below; panels of the same."""
     columns = list(dict.fromkeys((row["connections"], row["files"]) for row in document["results"]))
@@ -96,7 +100,7 @@ def _rates(document, command):
                       f"Files of {document['file_bytes'] / 1e6:.0f} MB, ext4, "
                       f"{disk['read_ahead_bytes'] // 1024} KiB of read-ahead, two spindles that "
                       f"carry {disk['limit_mb_per_s']:.0f} MB/s at most; median, minimum and "
-                      f"maximum of {document['rounds']} round(s).",))
+                      f"maximum of {_rounds(document['rounds'])}.",))
     table.panels, table.panels_title = _panels(document, names, found, limit)
     tables = [table]
     if parts:
@@ -159,11 +163,14 @@ def parts_of(folder, validated, stamp):
     source = sources.benchmark(folder, "2006")
     if source.document is None and not source.problem:
         source = sources.of_validate(validated.document)
+        short = ("ci/validate measures this much; ci/bench 2006 measures all of it.",)
+    else:
+        short = ()
     tables = []
     if source.document is not None:
         try:
             tables = measured(source.document, source.command)
-            tables[0].notes += (stamp(source),)
+            tables[0].notes += (*short, stamp(source))
         except sources.MISFITS as error:
             source.problem, tables = f"{type(error).__name__}: {error}", []
     absent = {"title": "On the modelled disk, with the real kernel", "problem": source.problem,

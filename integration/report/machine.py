@@ -1,5 +1,7 @@
 """Where it was measured."""
 
+import sources
+
 
 def _bytes(count):
     return f"{count / 2**30:.1f} GiB"
@@ -27,6 +29,6 @@ def table(facts):
         ("Run as root", "yes" if facts["root"] else "no"),
         ("Revision", facts["revision"] or "unknown"),
         ("Measured", when(facts)),
-        ("Command", facts["command"]),
+        ("Command", sources.as_typed(facts["command"], facts["command"])),
     ]
     return {"facts": [row for row in rows if row[1]]}
