@@ -21,6 +21,7 @@ import load  # noqa: E402
 import report  # noqa: E402
 import schedules  # noqa: E402
 import stall  # noqa: E402
+import timelines  # noqa: E402
 from verdict import EITHER, MUST_FAIL, MUST_HOLD, Cell, Grid, duration, share  # noqa: E402
 
 
@@ -96,8 +97,8 @@ def test_a_search_is_judged_by_what_it_found_and_by_whether_it_saw_all():
 
 
 def test_figures_are_readable():
-    assert [duration(s) for s in (1.0012, 0.0123, 0.00185, 41e-6)] == [
-        "1.00 s", "12 ms", "1.85 ms", "41 us"]
+    assert [duration(s) for s in (1.0012, 0.9997, 0.0123, 0.00185, 41e-6)] == [
+        "1.00 s", "1.00 s", "12 ms", "1.85 ms", "41 us"]
     assert [share(0, 9), share(1, 10_000), share(84, 100)] == ["0 %", "0.01 %", "84 %"]
     assert report.shown(report.spread([3.0, 1.0, 2.0]), 0) == "2 (1-3)"
     assert [stall.quantile(list(range(1, 101)), q) for q in (0.5, 0.99)] == [50, 99]
@@ -168,6 +169,21 @@ def test_mistakes_on_the_command_line_end_with_status_2(arguments):
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr and not done.stdout
+
+
+def test_the_defects_of_2006_come_about_step_by_step():
+    found = {one["name"]: one for one in timelines.measure(lambda text: None)}
+    assert [one.name for one in timelines.DEFECTS] == list(found)
+    for defect in timelines.DEFECTS:
+        timeline = found[defect.name]
+        assert timeline["oracle"] == defect.oracle
+        assert defect.textbook(timeline), "no seed shows it in the form that it is known by"
+        steps = {step for step, *_ in timeline["steps"]}
+        assert timeline["violation_step"] in steps
+        assert all(begin in steps and end in steps for begin, end, _ in timeline["arrows"])
+        assert all(begin < end and begin in steps for _, begin, end in timeline["sleeps"])
+    # The orderly end of the story is no part of the drawing.
+    assert "io_destroy" not in {name for *_, name in found["early-reuse"]["steps"]}
 
 
 VALIDATE = [sys.executable, os.path.join(HERE, "validate", "main.py"), "--quick"]

@@ -17,8 +17,9 @@ sys.path[:0] = [HERE, os.path.join(INTEGRATION, "validate"), os.path.join(INTEGR
 try:
     import page
     import sources
-except ImportError as error:  # jinja2 or markupsafe
-    sys.exit(f"ci/report: {error} (ci/setup installs it)")
+except ImportError as error:  # jinja2, markupsafe or numpy
+    print(f"ci/report: {error} (ci/setup installs it)", file=sys.stderr)
+    sys.exit(2)
 
 
 def parse(arguments):

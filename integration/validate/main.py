@@ -186,7 +186,7 @@ def main():
         print(f"ci/validate: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        where = error.filename or f"below {os.path.relpath(servers.REPOSITORY)}/out"
+        where = error.filename or os.environ.get("POLLUX_SCRATCH") or "out/integration"
         print(f"ci/validate: {where}: {error.strerror or error} ($POLLUX_SCRATCH names another "
               f"folder for what is measured, --json another file)", file=sys.stderr)
         return 2

@@ -81,7 +81,7 @@ def duration(seconds):
     """Three digits and a unit: "1.00 s", "12 ms", "850 us"."""
     for scale, unit in ((1, "s"), (1e3, "ms")):
         value = seconds * scale
-        if value >= 1:
+        if value >= 0.9995:  # 999.6 ms are 1.00 s
             return f"{value:.2f} {unit}" if value < 10 else f"{value:.0f} {unit}"
     return f"{seconds * 1e6:.0f} us"
 
