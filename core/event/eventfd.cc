@@ -63,7 +63,6 @@ class EventfdCoordination final : public Coordination {
     const Result<size_t> count = handler_.Wait(ready, timeout, &signals_.wait_mask());
     sleep_.Ended(count, timeout);
     signals_.AfterWait(count, timeout);
-    stats_.loop_kicks = wakes_->load();
     if (reap_error_.code != 0) return Err(reap_error_);
     if (!count) return count;  // EINTR: signals are the loop's to take; others end the loop
 
@@ -107,7 +106,10 @@ class EventfdCoordination final : public Coordination {
   // The eventfd stays: a worker may still call Wake.
   void Stop() override { ctx_ = nullptr; }
 
-  const CoordinationStats& stats() const override { return stats_; }
+  const CoordinationStats& stats() const override {
+    stats_.loop_kicks = wakes_->load();
+    return stats_;
+  }
 
  private:
   void Drain() {
@@ -156,7 +158,7 @@ class EventfdCoordination final : public Coordination {
   bool look_again_ = false;   // the next wait must not sleep
   Error reap_error_;          // told by the next wait
   std::unique_ptr<SharedWord> wakes_;
-  CoordinationStats stats_;
+  mutable CoordinationStats stats_;
   SleepRecord sleep_{stats_};
 };
 

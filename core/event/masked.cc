@@ -67,18 +67,18 @@ class MaskedCoordination final : public Coordination {
   }
 
   Result<size_t> Wait(std::span<FdReady> ready, std::optional<Nanoseconds> timeout) override {
+    if (news_seen_ == kHelperFailed) return Err(helper_error_);
     const Result<size_t> count = handler_.Wait(ready, timeout, &signals_.wait_mask());
     sleep_.Ended(count, timeout);
     signals_.AfterWait(count, timeout);
-    stats_.loop_kicks = loop_kicks_->load();
-    if (news_->load() == kHelperFailed) return Err(helper_error_);
     return count;
   }
 
   size_t Collect(std::span<Completion> out) override {
     // Most turns have no completion: they must not pay for a lock. A helper that adds some right
     // after this look sends its kick afterwards, which the next wait will see.
-    if (news_->load() == 0) return 0;
+    news_seen_ = news_->load();
+    if (news_seen_ == 0) return 0;
     const size_t count = TakeFromStore(out);
     if (count > 0 && sleep_.timed_out() && KickWasLost()) sleep_.Rescued();
     return count;
@@ -106,7 +106,12 @@ class MaskedCoordination final : public Coordination {
     helper_.Join();
   }
 
-  const CoordinationStats& stats() const override { return stats_; }
+  // The word is looked at here and not in each turn: that would be one more thing that turns and
+  // kicks race for.
+  const CoordinationStats& stats() const override {
+    stats_.loop_kicks = loop_kicks_->load();
+    return stats_;
+  }
 
  private:
   // What news_ says beside the number of completions in the store.
@@ -226,8 +231,9 @@ class MaskedCoordination final : public Coordination {
   io_context_t ctx_ = nullptr;
 
   // Main thread.
+  uint64_t news_seen_ = 0;      // news_, as the loop last saw it
   uint64_t batches_taken_ = 0;  // batches_, as the loop last saw it
-  CoordinationStats stats_;
+  mutable CoordinationStats stats_;
   SleepRecord sleep_{stats_};
 
   // Any thread.

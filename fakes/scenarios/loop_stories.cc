@@ -35,7 +35,7 @@ struct Plot {
   int signals = 0;
   std::vector<Nanoseconds> signal_times;  // of more, from the start
   Nanoseconds read_time{0};
-  bool foreign_turns_only = false;  // judge the turns that a signal began which was no kick
+  bool foreign_turns_only = false;  // of `published`, judge turns that such a signal began
   bool stop_at_once = false;        // while the reads are out
   int timers = 0;                   // to be waited for, and judged
 };
@@ -111,6 +111,7 @@ class LoopStory final : public CompletionHandler, public FdeventCallback {
   }
   void JudgeTimeout(const SimThread& thread);
   void JudgeTurn();
+  bool EndedByForeignSignal();
   void JudgeEnd();
   void Observe(uint64_t what) { state_ = (state_ ^ what) * 0x100000001b3u; }
 
@@ -273,18 +274,27 @@ void LoopStory::JudgeTimeout(const SimThread& thread) {
 // From the return of the loop's wait to the end of its turn no time should pass: nothing in a turn
 // waits for anybody.
 void LoopStory::JudgeTurn() {
-  const CoordinationStats& stats = loop_->coordination().stats();
-  const bool foreign = stats.interrupted > interrupted_ && stats.loop_kicks == loop_kicks_;
-  interrupted_ = stats.interrupted;
-  loop_kicks_ = stats.loop_kicks;
   if (options_.early_timeouts > 0) return;  // they move the clock at any place
-  if (plot_.foreign_turns_only && !foreign) return;
+  // No turn of the other two may take time, whatever began it; and to ask them for their kicks is a
+  // step.
+  const bool specimen = options_.coordination == CoordinationKind::kPublished;
+  const bool foreign = specimen && EndedByForeignSignal();
+  if (specimen && plot_.foreign_turns_only && !foreign) return;
   const Nanoseconds length = scheduler_.now() - loop_->now();
   if (length <= kDispatchBound) return;
   scheduler_.Report(foreign ? "foreign EINTR" : "turn bound",
                     std::string(foreign ? "after a signal that was no kick, " : "") +
                         "a turn of the loop took " + std::to_string(length.count() / 1'000'000) +
                         " ms");
+}
+
+// Whether a signal that was no kick began the present turn.
+bool LoopStory::EndedByForeignSignal() {
+  const CoordinationStats& stats = loop_->coordination().stats();
+  const bool foreign = stats.interrupted > interrupted_ && stats.loop_kicks == loop_kicks_;
+  interrupted_ = stats.interrupted;
+  loop_kicks_ = stats.loop_kicks;
+  return foreign;
 }
 
 void LoopStory::JudgeEnd() {
