@@ -7,7 +7,10 @@
 // Threads: any.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <mutex>
+#include <string>
 
 #include "fakes/forwarding_kernel.h"
 #include "fakes/recording/recording.h"
@@ -64,8 +67,18 @@ class RecordingKernel final : public ForwardingKernel {
   void thread_join(ThreadId thread) override;
 
  private:
-  class Entry;
   using Again = std::function<std::string(Translation&)>;
+  // A call on its way: begins where it is made.
+  class Entry {
+   public:
+    Entry(RecordingKernel& kernel, const char* name);
+    void End(std::string result, Again again, bool timed_out = false);
+
+   private:
+    RecordingKernel& kernel_;
+    RecordedCall call_;
+  };
+
   Result<int> Poll(const char* name, pollfd* fds, nfds_t nfds, const sigset_t* sigmask,
                    const std::function<Result<int>(Kernel&, pollfd*, const sigset_t*)>& poll);
   Result<int> GetEvents(
@@ -74,6 +87,8 @@ class RecordingKernel final : public ForwardingKernel {
   uint64_t Stamp();
   void Add(RecordedCall call);
   int NewThread();
+
+  static thread_local int thread_;  // which one of the run the calling thread is
 
   std::mutex mutex_;  // guards what follows
   Recording recording_;
