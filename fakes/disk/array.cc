@@ -75,12 +75,17 @@ std::optional<TimePoint> Array::NextCompletion() const {
   return first != nullptr ? std::optional(first->done_at) : std::nullopt;
 }
 
-std::optional<Array::Done> Array::Take(TimePoint now) {
+std::optional<unsigned> Array::NextSpindle() const {
   const Spindle* first = FirstDone();
-  if (first == nullptr || first->done_at > now) return std::nullopt;
-  const auto index = static_cast<unsigned>(first - spindles_.data());
-  Spindle& spindle = spindles_[index];
-  const Done done{spindle.current->number, spindle.done_at, index};
+  if (first == nullptr) return std::nullopt;
+  return static_cast<unsigned>(first - spindles_.data());
+}
+
+std::optional<Array::Done> Array::Take(TimePoint now) {
+  const std::optional<unsigned> index = NextSpindle();
+  if (!index || spindles_[*index].done_at > now) return std::nullopt;
+  Spindle& spindle = spindles_[*index];
+  const Done done{spindle.current->number, spindle.done_at, *index};
   spindle.head = spindle.current->offset + spindle.current->length;
   spindle.current.reset();
   StartNext(spindle, done.at);

@@ -37,6 +37,8 @@ class Array {
   // When the next read is done, as far as is known now: reads that arrive later can come before
   // those that still wait. Nothing if there is none.
   std::optional<TimePoint> NextCompletion() const;
+  // Whose that is; nothing if there is none.
+  std::optional<unsigned> NextSpindle() const;
 
   struct Done {
     uint64_t read = 0;

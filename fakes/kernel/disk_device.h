@@ -31,6 +31,7 @@ class DiskDevice final : public Actor {
   Footprint footprint() const override { return Footprint::Everything(); }
   const char* label() const override { return "disk completes a read"; }
   Lane lane() const override { return Lane::kDisk; }
+  unsigned spindle() const override { return array_.NextSpindle().value_or(0) + 1; }
   void Happen() override {
     const auto done = array_.Take(scheduler_.now());
     under_way_.extract(done->read).mapped()();

@@ -303,6 +303,7 @@ void Scheduler::Note(const Option& option, const Target& target) {
     step.actor = option.actor;
     step.who = "actor " + std::to_string(option.actor);
     step.lane = target.actor->lane();
+    step.spindle = target.actor->spindle();
   }
   listener_->OnStep(step);
 }

@@ -88,6 +88,7 @@ class Actor {
   virtual Footprint footprint() const = 0;
   virtual const char* label() const = 0;
   virtual Lane lane() const { return Lane::kWorld; }
+  virtual unsigned spindle() const { return 0; }  // of a modelled disk, from 1
   virtual void Happen() = 0;
 
  private:
@@ -107,6 +108,7 @@ struct Step {
   std::string who;     // the thread's name, or "actor 7"
   const char* what = "";
   Lane lane = Lane::kThread;
+  unsigned spindle = 0;     // of a modelled disk, from 1
   bool was_asleep = false;  // a thread that slept until now
 };
 

@@ -18,34 +18,32 @@ json Named(const char* what, int lane, const char* key, json value) {
 }  // namespace
 
 int TraceWriter::LaneOf(const Step& step) {
-  const auto found = lanes_.find(step.actor);
-  if (found != lanes_.end()) return found->second;
-  int* shared = nullptr;
+  const bool disk = step.lane == Lane::kDisk;
+  int& known = disk ? disk_lanes_[step.spindle] : lanes_[step.actor];
+  if (known != 0) return known;
   std::string name;
   switch (step.lane) {
     case Lane::kThread:
       name = "thread " + step.who;
       break;
     case Lane::kDisk:
-      shared = &disk_lane_;
-      name = "disk";
+      name = step.spindle == 0 ? "disk" : "spindle " + std::to_string(step.spindle);
       break;
     case Lane::kPeer:
       name = "peer " + std::to_string(++peers_);
       break;
     case Lane::kWorld:
-      shared = &world_lane_;
+      if (world_lane_ != 0) return known = world_lane_;
+      world_lane_ = next_lane_;
       name = "elsewhere";
       break;
   }
-  if (shared != nullptr && *shared != 0) return lanes_[step.actor] = *shared;
-  const int lane = next_lane_++;
-  if (shared != nullptr) *shared = lane;
+  const int lane = known = next_lane_++;
   events_.push_back(Named("thread_name", lane, "name", name));
   // Threads first, in the order in which they began.
   const int kind = static_cast<int>(step.lane);
   events_.push_back(Named("thread_sort_index", lane, "sort_index", kind * 10'000 + lane));
-  return lanes_[step.actor] = lane;
+  return lane;
 }
 
 void TraceWriter::Slice(const char* category, std::string name, int lane, double from, double to,

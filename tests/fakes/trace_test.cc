@@ -87,6 +87,14 @@ TEST_F(TraceTest, ThreadsDiskAndPeersHaveLanesOfTheirOwn) {
   }
 }
 
+TEST_F(TraceTest, EachSpindleHasALaneOfItsOwn) {
+  options_.disk = "raid1-2006";
+  const auto names = NamesOf(Tell("ten-downloads"));
+  EXPECT_TRUE(names.contains("spindle 1"));
+  EXPECT_TRUE(names.contains("spindle 2"));
+  EXPECT_FALSE(names.contains("disk"));
+}
+
 TEST_F(TraceTest, ArrowsHaveTwoEndsInsideSlices) {
   const Timeline timeline = Tell("two-chunks");
   ASSERT_FALSE(timeline.begins.empty());
