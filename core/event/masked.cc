@@ -50,12 +50,16 @@ class MaskedCoordination final : public Coordination {
 
   Status BeforeSubmit(std::span<iocb*> iocbs) override {
     CHECK(ctx_ != nullptr);
-    if (Status s = EnsureHelper(); !s) return s;
-    const std::lock_guard<Mutex> lock(*mutex_);
-    const bool parked = pending_ == 0;
-    pending_ += iocbs.size();
-    if (parked && pending_ > 0) work_->signal();
-    return {};
+    {
+      const std::lock_guard<Mutex> lock(*mutex_);
+      const bool parked = pending_ == 0;
+      pending_ += iocbs.size();
+      if (parked && pending_ > 0) work_->signal();
+    }
+    // Made after they were counted, it does not park at once.
+    Status made = EnsureHelper();
+    if (!made) SubmitFailed(iocbs.size());
+    return made;
   }
 
   void SubmitFailed(size_t count) override {
@@ -88,18 +92,18 @@ class MaskedCoordination final : public Coordination {
 
   void Stop() override {
     if (!helper_.joinable()) return;
-    pid_t helper_tid = 0;
+    bool reaping = false;
     {
       const std::lock_guard<Mutex> lock(*mutex_);
       stop_ = true;
-      helper_tid = helper_tid_;
+      reaping = reaping_;
       work_->signal();
     }
-    // Parked, it sees the flag. On its way into io_pgetevents or inside, the kick ends that at
-    // once. Not yet started (no tid): it will look at the flag first.
-    if (helper_tid != 0) {
+    // On its way into io_pgetevents or inside, the kick ends that at once. Anywhere else it looks
+    // at the flag next.
+    if (reaping) {
       ++stats_.helper_kicks;
-      const Status kicked = kernel_.tgkill(pid_, helper_tid, SIGUSR1);
+      const Status kicked = kernel_.tgkill(pid_, helper_tid_, SIGUSR1);
       // ESRCH: it saw the flag and has ended already.
       CHECK(kicked || kicked.error().code == ESRCH);
     }
@@ -164,10 +168,7 @@ class MaskedCoordination final : public Coordination {
     sigemptyset(&nothing);
     CHECK(kernel_.pthread_sigmask(SIG_BLOCK, nothing, &sleep_mask));  // only asks
     sigdelset(&sleep_mask, SIGUSR1);
-    {
-      const std::lock_guard<Mutex> lock(*mutex_);
-      helper_tid_ = kernel_.gettid();
-    }
+    helper_tid_ = kernel_.gettid();
     while (WaitForWork()) {
       const Result<int> count = kernel_.io_pgetevents(ctx_, 1, static_cast<long>(events_.size()),
                                                       events_.data(), nullptr, &sleep_mask);
@@ -187,8 +188,10 @@ class MaskedCoordination final : public Coordination {
   // Parks while nothing is pending. False when the helper has to end.
   bool WaitForWork() {
     const std::lock_guard<Mutex> lock(*mutex_);
+    reaping_ = false;
     while (pending_ == 0 && !stop_) work_->wait(*mutex_);
-    return !stop_;
+    reaping_ = !stop_;
+    return reaping_;
   }
 
   void Publish(size_t count, TimePoint seen) {
@@ -198,6 +201,7 @@ class MaskedCoordination final : public Coordination {
       CHECK(pending_ >= count);
       CHECK(stored_ + count <= store_.size());  // at most `depth` iocbs are out
       pending_ -= count;
+      reaping_ = false;
       was_empty = stored_ == 0;
       if (was_empty) ++batches_;
       for (size_t i = 0; i < count; ++i) {
@@ -245,7 +249,8 @@ class MaskedCoordination final : public Coordination {
   std::unique_ptr<CondVar> work_;
   size_t pending_ = 0;  // iocbs that were or are being submitted and that the helper has not reaped
   bool stop_ = false;
-  pid_t helper_tid_ = 0;
+  bool reaping_ = false;  // the helper is in io_pgetevents, or may be on its way there or back
+  pid_t helper_tid_ = 0;  // the helper's, before it first says that it is reaping
   std::vector<Completion> store_;  // a ring: reaped, not yet collected
   size_t first_ = 0;
   size_t stored_ = 0;

@@ -165,7 +165,7 @@ TEST_F(MaskedCoordinationTest, KickGoesToTheLoopsThread) {
   ring_.Complete({5});
   loop_kicks_.Await(1);
   parks_.Await(parks + 1);
-  EXPECT_CALL(kernel_, tgkill(kPid, ::testing::Ne(main_tid_), SIGUSR1)).Times(1);  // the stop
+  EXPECT_CALL(kernel_, tgkill).Times(0);  // parked, the helper needs none to stop
   coordination_->Stop();
 }
 
@@ -295,16 +295,18 @@ TEST_F(MaskedCoordinationTest, StopEndsAParkedHelper) {
   parks_.Await(parks + 1);
   coordination_->Stop();
   EXPECT_EQ(ring_.sleeps(), 1);
+  EXPECT_EQ(helper_kicks_.count(), 0);     // it needs none
   EXPECT_THAT(Collect(), ElementsAre(1));  // what was reaped is not lost
 }
 
 TEST_F(MaskedCoordinationTest, StopMayFindTheHelperGoneAlready) {
   Start();
   EXPECT_TRUE(BeforeSubmit(1));
-  const int parks = ParksBeforeSleep(1);
-  ring_.Complete({1});
-  parks_.Await(parks + 1);
-  EXPECT_CALL(kernel_, tgkill).WillOnce(Return(Err(ESRCH, "tgkill")));
+  ring_.AwaitSleeps(1);
+  EXPECT_CALL(kernel_, tgkill).WillOnce([&](pid_t, pid_t, int) {
+    ring_.Fail(EINTR);  // its sleep ended before the kick came
+    return Status(Err(ESRCH, "tgkill"));
+  });
   coordination_->Stop();
 }
 
