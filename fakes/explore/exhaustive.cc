@@ -23,6 +23,7 @@ ExhaustiveStrategy::ExhaustiveStrategy(Reduction reduction, std::optional<int> p
 bool ExhaustiveStrategy::Begin() {
   choices_.clear();
   at_ = 0;
+  step_ = 0;
   free_run_ = false;
   actors_.clear();
   clocks_ = {};
@@ -74,6 +75,7 @@ size_t ExhaustiveStrategy::PickValue(const char*, size_t count) {
   if (at_ == used_) {
     Node& node = Push();
     node.is_step = false;
+    node.number = step_;
     node.count = static_cast<uint32_t>(count);
     node.chosen = 0;
     node.explored = Bit(0);
@@ -85,6 +87,7 @@ size_t ExhaustiveStrategy::PickValue(const char*, size_t count) {
 size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
                                     std::span<const Option> blocked) {
   CHECK(options.size() <= 64);
+  ++step_;
   const auto answer = [&](size_t chosen) { return options.size() == 1 ? 0 : Record(chosen); };
   if (free_run_) return answer(0);
   const size_t at = at_++;
@@ -99,6 +102,7 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
   Node& node = Push();
   before = has_before ? &nodes_[before_index] : nullptr;  // Push may have moved it
   node.is_step = true;
+  node.number = step_;
   node.count = static_cast<uint32_t>(options.size());
   node.options.assign(options.begin(), options.end());
   node.options.insert(node.options.end(), blocked.begin(), blocked.end());
@@ -166,11 +170,27 @@ uint8_t ExhaustiveStrategy::ActorIndex(uint32_t actor) {
   return static_cast<uint8_t>(actors_.size() - 1);
 }
 
+void ExhaustiveStrategy::Join(Clock& clock, const Clock& other) {
+  for (size_t i = 0; i < kActorsMax; ++i) clock[i] = std::max(clock[i], other[i]);
+}
+
+// What `option` comes after whatever it depends on: the last step of its actor, and the one that
+// made that.
+ExhaustiveStrategy::Clock ExhaustiveStrategy::Before(const Option& option, uint8_t actor) const {
+  Clock clock = clocks_[actor];
+  const auto end = nodes_.begin() + static_cast<ptrdiff_t>(used_);
+  const auto made =
+      std::lower_bound(nodes_.begin(), end, option.born,
+                       [](const Node& node, uint64_t number) { return node.number < number; });
+  if (option.born > 0 && made != end) Join(clock, made->clock);
+  return clock;
+}
+
 // The steps on the path that `option`, if it were next, would depend on without being ordered after
 // them already: from where they were taken, it has to be tried as well.
 void ExhaustiveStrategy::FindRaces(size_t at, const Option& option) {
   const uint8_t actor = ActorIndex(option.actor);
-  Clock clock = clocks_[actor];
+  Clock clock = Before(option, actor);
   for (size_t j = at; j-- > 0;) {
     const Node& earlier = nodes_[j];
     if (!earlier.is_step) continue;
@@ -179,7 +199,7 @@ void ExhaustiveStrategy::FindRaces(size_t at, const Option& option) {
         taken.footprint.CouldChangePlacesWith(option.footprint) &&
         !OnlyWaitsFor(j, at, option, actor)) {
       AddRace(j, at, option, actor);
-      for (size_t i = 0; i < kActorsMax; ++i) clock[i] = std::max(clock[i], earlier.clock[i]);
+      Join(clock, earlier.clock);
     }
   }
 }
@@ -233,7 +253,7 @@ uint64_t ExhaustiveStrategy::Initials(size_t at, size_t end, const Option& optio
     if (!comes_after_any(step.clock, step.actor)) add(taken.actor);
     first[step.actor] = step.clock[step.actor];
   }
-  if (!depends && !comes_after_any(clocks_[actor], kActorsMax)) add(option.actor);
+  if (!depends && !comes_after_any(Before(option, actor), kActorsMax)) add(option.actor);
   return initials;
 }
 
@@ -257,12 +277,12 @@ void ExhaustiveStrategy::Advance(size_t at) {
   Node& node = nodes_[at];
   const Option& taken = node.options[node.chosen];
   node.actor = ActorIndex(taken.actor);
-  Clock clock = clocks_[node.actor];
+  Clock clock = Before(taken, node.actor);
   for (size_t j = at; j-- > 0;) {
     const Node& earlier = nodes_[j];
     if (!earlier.is_step || clock[earlier.actor] >= earlier.clock[earlier.actor]) continue;
     if (!taken.footprint.DependsOn(earlier.options[earlier.chosen].footprint)) continue;
-    for (size_t i = 0; i < kActorsMax; ++i) clock[i] = std::max(clock[i], earlier.clock[i]);
+    Join(clock, earlier.clock);
   }
   ++clock[node.actor];
   node.clock = clock;

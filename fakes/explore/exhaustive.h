@@ -57,7 +57,8 @@ class ExhaustiveStrategy final : public Strategy {
 
   struct Node {
     bool is_step = true;
-    uint32_t count = 0;  // possibilities
+    uint64_t number = 0;  // of the step, from 1; of a value, the step that it is for
+    uint32_t count = 0;   // possibilities
     uint32_t chosen = 0;
     uint64_t explored = 0;        // bit n: possibility n was or is being explored
     uint64_t wanted = 0;          // bit n: it has to be
@@ -69,6 +70,8 @@ class ExhaustiveStrategy final : public Strategy {
   };
 
   Node& Push();
+  static void Join(Clock& clock, const Clock& other);
+  Clock Before(const Option& option, uint8_t actor) const;
   void Inherit(Node& node, const Node* before);
   void FindRaces(size_t at, const Option& option);
   static void WantWhatEnded(Node& node, std::span<const Option> now);
@@ -84,6 +87,7 @@ class ExhaustiveStrategy final : public Strategy {
   std::vector<Node> nodes_;
   size_t used_ = 0;        // of nodes_: the path
   size_t at_ = 0;          // the next choice on it
+  uint64_t step_ = 0;      // the present or last one's number
   bool free_run_ = false;  // the rest of this execution is known: not recorded
   bool exhausted_ = false;
   bool begun_ = false;

@@ -70,6 +70,8 @@ struct Option {
   uint32_t actor = 0;
   const char* label = "";  // what: "ppoll", "read completes"
   Footprint footprint;
+  // The step that made the actor, by number from 1: it cannot come before that. 0: it was there.
+  uint64_t born = 0;
 };
 
 class Chooser {

@@ -90,6 +90,7 @@ Fiber* Scheduler::ThreadMain(void* argument) {
 SimThread& Scheduler::Spawn(std::string name, std::function<void()> body) {
   auto thread = std::make_unique<SimThread>();
   thread->actor = next_actor_++;
+  thread->born = steps_;
   thread->tid = kLeaderTid + static_cast<pid_t>(threads_.size());
   thread->name = std::move(name);
   thread->body = std::move(body);
@@ -152,6 +153,7 @@ void Scheduler::WaitFor(const char* operation, const Footprint& footprint,
 
 void Scheduler::AddActor(Actor& actor) {
   actor.id_ = next_actor_++;
+  actor.born_ = steps_;
   actors_.push_back(&actor);
 }
 
@@ -182,10 +184,10 @@ void Scheduler::Offer(SimThread& thread) {
   const AccessCheck::Scope look(access_, footprint, thread.operation);
   if (Enabled(thread)) {
     if (signals_->Deliverable(thread)) footprint.Add(signals_->DeliveryFootprint(thread));
-    choices_.push_back({thread.actor, thread.operation, footprint});
+    choices_.push_back({thread.actor, thread.operation, footprint, thread.born});
     targets_.push_back({.thread = &thread});
   } else {
-    blocked_.push_back({thread.actor, thread.operation, footprint});
+    blocked_.push_back({thread.actor, thread.operation, footprint, thread.born});
   }
 }
 
@@ -200,7 +202,7 @@ void Scheduler::Collect() {
   }
   for (Actor* actor : actors_) {
     if (actor->not_before() > now_) continue;
-    const Option option{actor->id_, actor->label(), actor->footprint()};
+    const Option option{actor->id_, actor->label(), actor->footprint(), actor->born_};
     const AccessCheck::Scope look(access_, option.footprint, option.label);
     if (!actor->Enabled()) continue;
     choices_.push_back(option);
@@ -217,7 +219,8 @@ void Scheduler::Collect() {
     // before or after: there is no difference until it does.
     CHECK((thread->footprint.reads & Footprint().Read(kClock).reads) != 0);
     (early ? choices_ : blocked_)
-        .push_back({thread->actor | kTimeoutActor, "times out early", Footprint().Write(kClock)});
+        .push_back({thread->actor | kTimeoutActor, "times out early", Footprint().Write(kClock),
+                    thread->born});
     if (early) targets_.push_back({.thread = thread.get(), .early_timeout = true});
   }
 }

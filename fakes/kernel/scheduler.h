@@ -54,6 +54,7 @@ inline constexpr ObjectId kFirstFreeObject = kFirstSignalObject + kSignalObjects
 
 struct SimThread {
   uint32_t actor = 0;
+  uint64_t born = 0;  // in which step
   pid_t tid = 0;
   std::string name;
   Fiber* fiber = nullptr;  // null: it runs where the kernel was made, or has ended
@@ -94,6 +95,7 @@ class Actor {
  private:
   friend class Scheduler;
   uint32_t id_ = 0;
+  uint64_t born_ = 0;  // in which step
 };
 
 struct Violation {
