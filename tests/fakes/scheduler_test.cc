@@ -186,7 +186,7 @@ TEST_F(SchedulerTest, TimePassesOnlyWhenNothingElseCanHappen) {
 TEST_F(SchedulerTest, CallThatIsNotModelledEndsTheProgramWithItsName) {
   FirstChooser chooser;
   SimKernel kernel(chooser, resources_, {});
-  EXPECT_DEATH((void)kernel.getdents64(3, nullptr, 0), "getdents64 is not modelled");
+  EXPECT_DEATH((void)kernel.fork(), "fork is not modelled");
 }
 
 TEST_F(SchedulerTest, WhatIsLeftOpenIsNamed) {
