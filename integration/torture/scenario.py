@@ -46,6 +46,8 @@ class Scenario:
             except Exception as error:
                 if server.ended(within=1.0):
                     raise _died(server) from error
+                if isinstance(error, TimeoutError) and str(error) == "timed out":  # a socket's
+                    raise AssertionError(f"no answer within {PATIENCE_S:.0f} s") from error
                 raise
             finally:
                 while _connections:
@@ -78,8 +80,8 @@ def scenario(name, title, **more):
 _connections = []  # of the scenario that runs: closed at its end, however it ends
 
 
-def connect(server, **options):
-    _connections.append(Connection(server.port, timeout=PATIENCE_S, **options))
+def connect(server, timeout=None, **options):
+    _connections.append(Connection(server.port, timeout=timeout or PATIENCE_S, **options))
     return _connections[-1]
 
 

@@ -51,6 +51,16 @@ def descriptors_limited(server, spare):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
+def _gather(server, file, clients):
+    """Connections that have asked; fewer than `clients` if the server's backlog is full before."""
+    crowd = []
+    with contextlib.suppress(TimeoutError):
+        while len(crowd) < clients:
+            crowd.append(connect(server, timeout=1.0))
+            crowd[-1].ask("/" + file.name)
+    return crowd
+
+
 def _await_shortage(server, limits):
     """Until a process has as many as it may, or for long enough: a server may know better."""
     deadline = time.monotonic() + AWAIT_S
@@ -81,9 +91,7 @@ def out_of_descriptors(server, files, clients=60, spare=20):
         served.ask("/" + file.name)
         keeps = served.read_checked(Checker(file)).keeps_alive
         with descriptors_limited(server, spare) as limits:
-            crowd = [connect(server) for _ in range(clients)]
-            for connection in crowd:
-                connection.ask("/" + file.name)
+            crowd = _gather(server, file, clients)
             _await_shortage(server, limits)
             with Watch(server, file.path) as watch:
                 burnt = cpu_in_one_second(server)

@@ -37,7 +37,7 @@ FOUND = [
     ("ReusesBuffers", "late-readers", "holds byte .* bytes are wrong"),
     ("Pads", "truncation", "zeros"),
     ("OpensAgain", "replacement", "holds byte .* of file"),
-    ("OneAtATime", "slow-heads", "timed out"),
+    ("OneAtATime", "slow-heads", "no answer within 2 s"),
     ("LosesPipelined", "pipelining", "answer .* of 40"),
     ("EndsAtHalfClose", "half-close", "closed with .* bytes to come|reset with"),
     ("LeaksOnReset", "resets", "descriptors more after another 25 resets"),

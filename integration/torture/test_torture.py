@@ -96,3 +96,12 @@ def test_an_interrupt_ends_it_and_leaves_nothing(tmp_path):
     for end in ends:
         assert select.select([end], [], [], 10)[0], f"something is left of {lines}"
         os.close(end)
+
+
+def test_what_asks_pollux_itself_skips_for_others_with_the_reason():
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider",
+                           os.path.join(os.path.dirname(HERE), "test_timeouts.py"), "--server",
+                           "true {port}"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "asks Pollux itself" in done.stdout
+    assert "skipped" in done.stdout.splitlines()[-1] and "passed" not in done.stdout

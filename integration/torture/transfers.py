@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import time
 
 from cache import make_cold
 from client import fetch_checked
@@ -13,6 +14,7 @@ from . import scenario as common
 from .scenario import connect, figure_of_bytes, scenario, serves_ranges
 
 KIB, MIB = 1 << 10, 1 << 20
+GATHER_S = 50  # for all of a crowd to be connected, and again for all to be served
 LATE_BYTES = 72 * 64 * KIB + 1
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h; beyond net.core.rmem_max, for root
 
@@ -27,7 +29,10 @@ def random_load(server, files, connections=1000, seed=2006):
     ranges = serves_ranges(server, several[-1])
     make_cold(*(file.path for file in several))
     with Swarm(patience=common.PATIENCE_S) as swarm:
-        for _ in range(connections):
+        start = time.monotonic()
+        for number in range(connections):
+            assert time.monotonic() < start + GATHER_S, (
+                f"only {number} of {connections} connections were let in within {GATHER_S} s")
             file = rng.choice(several)
             part = {}
             if ranges and file.size > 1 and rng.random() < 0.9:
@@ -36,7 +41,7 @@ def random_load(server, files, connections=1000, seed=2006):
             pace = rng.choice([{"appetite": 1 << 18}, {"appetite": 1 << 14},
                                {"appetite": 1 << 14, "receive_buffer": 16384}])
             swarm.add(Download(server.port, file, **part, **pace))
-        swarm.run()
+        swarm.run(deadline=GATHER_S)
         return f"{connections:,} connections, {figure_of_bytes(swarm.received)}"
 
 
