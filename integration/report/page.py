@@ -58,7 +58,8 @@ def _simulated(source):
 
 def _servers(folder, validated):
     """The benchmarks on this machine's own disk: each with its own date."""
-    backends = parts.cold(validated.document["cold"]["results"], validated.command)
+    backends = parts.cold(validated.document["cold"]["results"], validated.command,
+                          "Cold files of 700 MB, each backend once")
     backends.notes += (_stamp(validated, validated),)
     shown = [backends] if backends.rows else []
     for name, title in (("cold", "Cold files"), ("stall", "A hot request behind cold downloads"),

@@ -171,15 +171,18 @@ def _matrix(results, by, key, digits):
                      for server in servers]
 
 
-def cold(results, command):
+_COLD = "Cold files of 700 MB on this machine's own disk, one a connection"
+
+
+def cold(results, command, caption=_COLD):
     columns, rates = _matrix(results, "connections", "mb_per_s", 0)
     _, costs = _matrix(results, "connections", "cpu_s_per_gb", 2)
     head = ["server", *(f"{count} conn., MB/s" for count in columns),
             *(f"{count} conn., CPU s/GB" for count in columns)]
     rows = [[*rate, *cost[1:]] for rate, cost in zip(rates, costs)]
-    return Table("Cold files of 700 MB on this machine's own disk, one a connection", head, rows,
-                 command, ("CPU is the server's, user and system, receive processing on loopback "
-                           "included. MB = 10^6 bytes, GB = 10^9.",),
+    return Table(caption, head, rows, command, (
+        "CPU is the server's, user and system, receive processing on loopback included. MB = 10^6 "
+        "bytes, GB = 10^9.",),
                  charts=[(f"{_connections(count)}, MB/s", charts.bars(
                      _bar_rows([row for row in results if row["connections"] == count],
                                "mb_per_s"), "MB/s", f"MB/s, {_connections(count)}"))
@@ -216,7 +219,9 @@ def hot(document, command):
                  _ratio(row.get("cpu_ratio"))] for row in results if row["case"] == case]
         tables.append(Table(f"Hot files, {case}", ["server", "CPU of a request, us", "requests/s",
                                                    f"CPU of {results[0]['server']} to its"],
-                            rows, command))
+                            rows, command, charts=[("CPU of a request", charts.bars(
+                                _bar_rows([row for row in results if row["case"] == case],
+                                          "us_per_request"), "us", "CPU of a request"))]))
     return tables
 
 
