@@ -107,7 +107,7 @@ def test_help_tells_each_flag_with_its_unit_and_default():
         assert re.search(re.escape(flag) + r"\b[^\[]*\[[^\]]+\]", text), f"{flag}: no default"
     for flag in ("--user", "--access-log"):
         assert re.search(flag + r" [^\[]*folder[^\[]*must be writable", text), flag
-    assert re.search(r"--chunk [^\[]*\[bytes[^\]]*512K\]", text)
+    assert re.search(r"--chunk [^\[]*\[bytes[^\]]*1M\]", text)
     assert re.search(r"--buffer-budget [^\[]*\[bytes[^\]]*256M\]", text)
     assert re.search(r"--idle-timeout [^\[]*\[ms, s or m[^\]]*\]", text)
 

@@ -179,15 +179,12 @@ Result<AioTransfer::Step> AioTransfer::FirstChunk() {
   return FallBack(chunk.error());  // ENOMEM, ENOSPC, EMFILE of the memory; EOPNOTSUPP of the file
 }
 
-// Refills in one contiguous go when the window is half empty; a lone stream keeps it full, since
-// there is nobody to whom a disk's head could be lost.
+// Keeps the window full (read_engine.h says why at once).
 //
 // The window opens by a chunk for each that was sent, and closes when the engine takes chunks back:
 // a reader so slow that its window does not last would have each chunk read many times over.
 void AioTransfer::ReadAhead() {
   const unsigned window = std::min(engine_.Window(), std::max(opening_, 1u));
-  const bool alone = window <= ReadEngine::kWindowMin;
-  if (!alone && window_.size() > window / 2) return;
   while (window_.size() < window && requested_ < end_) {
     if (parts_.automatic &&
         parts_.automatic->residency->CachedPrefix(*request_.file, requested_, 1) != 0) {

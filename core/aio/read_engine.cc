@@ -38,8 +38,7 @@ std::shared_ptr<FileReads> ReadEngine::Open(const std::shared_ptr<OpenFile>& fil
 unsigned ReadEngine::Window() const {
   const auto blocked = static_cast<unsigned>(blocked_.size() + trimmed_.size());
   const unsigned active = std::max(1u, streams_ - std::min(streams_, blocked));
-  const unsigned wanted = std::clamp(kWindowMin + active - 1, kWindowMin, kWindowMax);
-  return std::clamp(chunks_->size() / active, 1u, wanted);
+  return std::clamp(chunks_->size() / active, 1u, kWindowMax);
 }
 
 Result<Chunk*> ReadEngine::Request(const std::shared_ptr<FileReads>& reads, uint64_t position,

@@ -52,6 +52,13 @@ TEST_F(TableTest, TenConnectionsKeepWhatThePublishedBackendLost) {
   }
 }
 
+TEST_F(TableTest, ManyStreamsLeaveASpindleToEach) {
+  for (const unsigned connections : {2, 5, 10}) {
+    EXPECT_GT(Rate(BackendKind::kLinuxAioSendfile, connections), 0.87 * Limit()) << connections;
+  }
+  EXPECT_GT(Rate(BackendKind::kLinuxAioSendfile, 50), 0.8 * Limit());
+}
+
 TEST_F(TableTest, WhatReadsDirectlyReadsAlikeHoweverItSends) {
   EXPECT_NEAR(Rate(BackendKind::kLinuxAioSendfile, 5), Rate(BackendKind::kLinuxAioWrite, 5), 1.0);
 }

@@ -35,7 +35,7 @@ TEST(ConfigTest, WithoutArgumentsTheDefaultsHold) {
   EXPECT_EQ(config.backend.kind, BackendKind::kAuto);
   EXPECT_EQ(config.coordination, CoordinationKind::kEventfd);
   EXPECT_EQ(config.event_handler, EventHandlerKind::kEpoll);
-  EXPECT_EQ(config.backend.chunk_bytes, 512_KiB);
+  EXPECT_EQ(config.backend.chunk_bytes, 1_MiB);
   EXPECT_EQ(config.backend.buffer_budget_bytes, 256_MiB);
   EXPECT_EQ(config.backend.retire, Retire::kPunch);
   EXPECT_EQ(config.metrics_path, "");
@@ -132,7 +132,7 @@ TEST(ConfigTest, EachBadValueIsOneLineThatSaysWhatIsValid) {
       {{"--aio-depth", "0"}, "from 1 to 65536"},
       {{"--aio-depth", "65537"}, "from 1 to 65536"},
       {{"--aio-depth", "1K"}, "from 1 to 65536"},
-      {{"--buffer-budget", "1000K"}, "does not hold two chunks of 512K"},
+      {{"--buffer-budget", "1000K"}, "does not hold two chunks of 1M"},
       {{"--buffer-budget", "lots"}, "512K, 1M or 1G"},
       {{"--retire", "never"}, "punch, fresh, reuse"},
       {{"--io-threads", "0"}, "from 1 to 256"},
@@ -249,7 +249,7 @@ TEST(ConfigTest, HelpGivesEachFlagItsDefaultAndUnit) {
                            "--event-handler",
                            "[epoll]",
                            "--chunk",
-                           "[bytes; 512K]",
+                           "[bytes; 1M]",
                            "--aio-depth",
                            "[128]",
                            "--buffer-budget",
