@@ -42,8 +42,8 @@ def usual(disk, path, **options):
 def fio(disk, path, seconds, **options):
     """Reads it with direct I/O: {"mb_per_s", "reads", "median_s"}."""
     flags = {"name": "it", "filename": path, "direct": 1, "ioengine": "libaio", "bs": "1M",
-             "nice": -19, "readonly": None, "time_based": 1, "runtime": seconds, "output-format": "json",
-             **options}
+             "nice": -19, "readonly": None, "time_based": 1, "runtime": seconds,
+             "output-format": "json", **options}
     said = disk.run("fio", *(f"--{key}" if value is None else f"--{key}={value}"
                              for key, value in flags.items()))
     read = json.loads(said)["jobs"][0]["read"]
