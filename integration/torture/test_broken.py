@@ -27,7 +27,8 @@ SIZES = {
     "replacement": {"rounds": 1}, "slow-heads": {"clients": 5}, "pipelining": {"rounds": 5},
     "half-close": {"clients": 4},
     "resets": {"clients": 25}, "signal-storm": {"rounds": 1},
-    "lost-wakeups": {"transfers": 5}, "hot-behind-cold": {"downloads": 3, "seconds": 1.0},
+    "lost-wakeups": {"transfers": 5, "small": 20},
+    "hot-behind-cold": {"downloads": 3, "seconds": 1.0},
     "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01, "batches": 5},
 }
 

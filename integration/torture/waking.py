@@ -32,12 +32,13 @@ def longest_waits(server, file):
 
 
 @scenario("lost-wakeups", "a cold transfer by itself never waits while the disk is idle")
-def lost_wakeups(server, files, transfers=24, size=8 * MIB + 1):
-    """One at a time: on a busy server the next event would rescue what was lost."""
-    file = files.get(size)
+def lost_wakeups(server, files, transfers=24, small=300, size=8 * MIB + 1):
+    """One at a time: on a busy server the next event would rescue what was lost. Large ones, with
+    many reads each; small ones, whose one read is done in no time."""
+    several = [files.get(size)] * transfers + [files.get(65_537)] * small
     lost, longest, slow = [], 0.0, 0
-    with Watch(server, file.path) as watch:
-        for _ in range(transfers):
+    with Watch(server, several[0].path) as watch:
+        for file in several:
             make_cold(file.path)
             for start, end in longest_waits(server, file):
                 longest = max(longest, end - start)
@@ -46,9 +47,9 @@ def lost_wakeups(server, files, transfers=24, size=8 * MIB + 1):
                     if watch.idle_throughout(start, end):
                         lost.append(end - start)
     assert not lost, (f"{len(lost)} waits of up to {max(lost):.2f} s while the server slept and "
-                      f"the disk had nothing to do, in {transfers} transfers")
-    return (f"{transfers} cold transfers of {figure_of_bytes(size)}, longest wait "
-            f"{1e3 * longest:.0f} ms" + (f", {slow} of {STALL_S} s or more with work" * bool(slow)))
+                      f"the disk had nothing to do, in {len(several)} transfers")
+    return (f"{transfers} cold transfers of {figure_of_bytes(size)}, {small} small ones; longest "
+            f"wait {1e3 * longest:.0f} ms" + (f", {slow} of {STALL_S} s or more with work" * bool(slow)))
 
 
 def overtaken(spans):
