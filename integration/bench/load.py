@@ -43,6 +43,8 @@ class _Client:
             self.kill()
             raise LoadError("the client did not start")
 
+    _early = ""
+
     def begin(self):
         self._tell("go")
 
@@ -56,8 +58,13 @@ class _Client:
         except BrokenPipeError:
             pass  # it has ended: its last line says why
 
-    def result(self):
+    def await_warm(self):
+        """An error that comes instead is for result() to tell."""
         line = self._process.stdout.readline()
+        self._early = "" if line == "warm\n" else line
+
+    def result(self):
+        line = self._early or self._process.stdout.readline()
         self.kill()
         if not line:
             raise LoadError("the client died")
@@ -84,14 +91,16 @@ def drain(port, targets):
         client.kill()
 
 
-def stream(port, targets, warm_up, seconds):
+def stream(port, targets, warm_up, seconds, on_warm=lambda: None):
     """Each connection downloads its list of targets, one after the other, until the time is over:
-    {"bytes": [of each connection, after the warm-up], "all_bytes", "seconds"}. The transfers that
-    are under way then are broken off."""
+    {"bytes": [of each connection], "seconds"}, both after the warm-up, at whose end `on_warm` is
+    called. The transfers that are under way at the end are broken off."""
     client = _Client("stream", port, json.dumps({"targets": targets, "warm_up": warm_up,
                                                  "seconds": seconds}))
     try:
         client.begin()
+        client.await_warm()
+        on_warm()
         return client.result()
     finally:
         client.kill()
@@ -246,10 +255,11 @@ def _stream(port, plan, begin):
     while (now := time.monotonic()) < start + plan["warm_up"] + plan["seconds"]:
         if warm is None and now >= start + plan["warm_up"]:
             since, warm = now, [one.bytes for one in downloads]
+            print("warm", flush=True)
         for number, _ in poller.poll(0.05):
             by_number[number].take(piece)
     return {"bytes": [one.bytes - before for one, before in zip(downloads, warm)],
-            "all_bytes": sum(one.bytes for one in downloads), "seconds": now - since}
+            "seconds": now - since}
 
 
 def _received(connection):

@@ -8,7 +8,7 @@ The contenders take turns within a round (backwards in every second one). The cl
 took from its sockets (load.py). fio, with as many streams of direct reads as there are connections,
 is the limit: each of its shapes is measured, the best median counts.
 
-CPU is the server's, user and system time of all threads, per GB that was taken, warm-up included.
+CPU is the server's, user and system time of all threads, per GB, after the warm-up like the rates.
 "hot": a hot 1 kB request every 5 ms while ten downloads run. MB = 10^6, GB = 10^9 bytes.
 
 The files hold zeros: the disk's server keeps no byte of them. All contenders, counts and three
@@ -154,18 +154,18 @@ class _Bench:
             self._disk.set_model(MODEL)
             yield server
 
-    def _stream(self, server, count, same=False):
+    def _stream(self, server, count, same=False, on_warm=lambda: None):
         plan = [["/" + name for name in names] for names in self._plan(count, same)]
-        return load.stream(server.port, plan, _WARM_UP_S, self._options.seconds)
+        return load.stream(server.port, plan, _WARM_UP_S, self._options.seconds, on_warm)
 
     def rate(self, contender, count, same):
         with self._started(contender) as server:
-            before = server.cpu_seconds()
-            taken = self._stream(server, count, same)
-            cpu = server.cpu_seconds() - before
+            cpu = []
+            taken = self._stream(server, count, same, lambda: cpu.append(server.cpu_seconds()))
+            cpu.append(server.cpu_seconds())
         total = sum(taken["bytes"])
         return {"mb_per_s": total / 1e6 / taken["seconds"],
-                "cpu_s_per_gb": cpu * 1e9 / max(1, taken["all_bytes"]),
+                "cpu_s_per_gb": (cpu[1] - cpu[0]) * 1e9 / max(1, total),
                 "least_share": min(taken["bytes"]) * count / max(1, total)}
 
     def hot(self, contender):
