@@ -48,8 +48,9 @@ def lost_wakeups(server, files, transfers=24, small=300, size=8 * MIB + 1):
                         lost.append(end - start)
     assert not lost, (f"{len(lost)} waits of up to {max(lost):.2f} s while the server slept and "
                       f"the disk had nothing to do, in {len(several)} transfers")
+    busy = f", {slow} of {STALL_S} s or more while something worked" if slow else ""
     return (f"{transfers} cold transfers of {figure_of_bytes(size)}, {small} small ones; longest "
-            f"wait {1e3 * longest:.0f} ms" + (f", {slow} of {STALL_S} s or more with work" * bool(slow)))
+            f"wait {1e3 * longest:.0f} ms{busy}")
 
 
 def overtaken(spans):
