@@ -29,7 +29,7 @@ SIZES = {
     "resets": {"clients": 25}, "signal-storm": {"rounds": 1},
     "lost-wakeups": {"transfers": 5, "small": 20},
     "hot-behind-cold": {"downloads": 3, "seconds": 1.0},
-    "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01, "batches": 5},
+    "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01, "batches": 2},
 }
 
 # What finds it, and in which words.
