@@ -1,5 +1,5 @@
-"""The report page: made of a sample of what the measuring commands write, and looked at in a browser:
-complete, readable on every screen, and safe with whatever the JSON says."""
+"""The report page: made of a sample of what the measuring commands write, and looked at in a
+browser: complete, readable on every screen, and safe with whatever the JSON says."""
 
 import copy
 import json

@@ -11,7 +11,6 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import cold  # noqa: E402
 import hot  # noqa: E402
-import plots  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
 import servers  # noqa: E402
@@ -52,6 +51,7 @@ def main():
         document = module.run(options, report.Progress())
         document["facts"] = report.facts(servers.scratch_folder())
         report.write_json(options.json, document)
+        import plots  # seconds of matplotlib, not for --help or a mistake
         drawn = plots.write(document, os.path.splitext(os.path.abspath(options.json))[0])
     except (UsageError, OSError) as error:
         print(f"ci/bench: {error}", file=sys.stderr)

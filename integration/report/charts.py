@@ -76,7 +76,8 @@ class _Decades:
 def ranges(rows, label, width=760):
     """rows: (name, median, a high quantile, maximum in seconds, whether the maximum is bad)."""
     left = _label_width([row[0] for row in rows])
-    axis = _Decades(min(row[1] for row in rows), max(row[3] for row in rows), left, width - left - 30)
+    axis = _Decades(min(row[1] for row in rows), max(row[3] for row in rows), left,
+                    width - left - 30)
     bottom = 24 + len(rows) * _ROW
     parts = []
     for x, words in axis.ticks():
@@ -139,5 +140,5 @@ def panel(name, series, xs, top, unit, others=(), dashed=(), dots=()):
         parts.append(svg.tag("path", d=f"M{place:.1f} {y - 4.5:.1f}l4.5 4.5l-4.5 4.5l-4.5 -4.5z",
                              class_="dot"))
     said = ", ".join(f"{x}: {compact(spread['median'])}" for x, spread in series)
-    return svg.picture(_PANEL_WIDTH, _PANEL_HEIGHT, f"{name}, {unit} by connections: {said}", *parts,
-                       class_="chart panel")
+    return svg.picture(_PANEL_WIDTH, _PANEL_HEIGHT, f"{name}, {unit} by connections: {said}",
+                       *parts, class_="chart panel")

@@ -125,8 +125,8 @@ def _panels(document, names, found, limit):
         name, line, counts, top, "MB/s", [other for key, other in series.items() if key != name],
         [dashed], _dots(name, counts)))
         for name, line in series.items() if line], (
-            f"MB/s by connections. Heavy: the one that is named; light: the others; dashed: {words}; "
-            "diamonds: as published in 2006.")
+            "MB/s by connections. Heavy: the one that is named; light: the others; dashed: "
+            f"{words}; diamonds: as published in 2006.")
 
 
 def _costs(document, command):

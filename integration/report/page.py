@@ -130,7 +130,8 @@ def _tiles(document):
               "defects of the specimens of 2006 shown"),
              (f"{counts['must hold'][0]} of {counts['must hold'][1]}",
               "properties of the corrected design hold"),
-             (f"{parts.orders(document['verdicts']):,}", "orders of events in which nothing was found")]
+             (f"{parts.orders(document['verdicts']):,}",
+              "orders of events in which nothing was found")]
     return tiles
 
 

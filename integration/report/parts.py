@@ -42,7 +42,8 @@ def verdict(cell):
         return Verdict("wrong", "not measured", "", cell["error"])
     holds, expected, figure = cell["holds"], cell["expected"], cell["figure"]
     if holds is None:
-        return Verdict("nothing", "", figure) if cell["ok"] else Verdict("wrong", "not shown", figure)
+        return (Verdict("nothing", "", figure) if cell["ok"]
+                else Verdict("wrong", "not shown", figure))
     word = "holds" if holds else "fails"
     if not cell["ok"]:
         return Verdict("wrong", word, figure, "not as it must be")

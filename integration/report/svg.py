@@ -1,10 +1,10 @@
-"""SVG as text: everything that is put into it is escaped, colours come from the page's style sheet."""
+"""SVG as text: all that is put into it is escaped, colours come from the page's style sheet."""
 
 from markupsafe import Markup, escape
 
 
 def tag(name, *children, **attributes):
-    """<name attributes>children</name>. `class_` is class, `font_size` font-size; None is left out."""
+    """<name attributes>children</name>: `class_` is class, `font_size` font-size, None left out."""
     words = "".join(Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _number(value))
                     for key, value in attributes.items() if value is not None)
     inside = Markup("").join(children)

@@ -1,5 +1,5 @@
-"""A short table of 2006 on the modelled disk, so that the page has one after one command: two counts
-of connections, one round. `ci/bench 2006` measures all of it."""
+"""A short table of 2006 on the modelled disk, so that the page has one after one command: two
+counts of connections, one round. `ci/bench 2006` measures all of it."""
 
 import argparse
 

@@ -1,6 +1,6 @@
-"""How the defects of 2006 come about, step by step: for each the shortest execution on the simulated
-kernel that shows it, as lanes of steps, sleeps and arrows. `pollux-sim run` finds it, `shrink` makes
-it small, `trace` writes it down; the same on every machine."""
+"""How the defects of 2006 come about, step by step: for each the shortest execution on the
+simulated kernel that shows it, as lanes of steps, sleeps and arrows. `pollux-sim run` finds it,
+`shrink` makes it small, `trace` writes it down; the same on every machine."""
 
 import dataclasses
 import json
