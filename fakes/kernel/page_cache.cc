@@ -48,14 +48,12 @@ void PageCache::OnMiss(ReadAhead& ahead, size_t page, size_t wanted) {
   const bool window_ended = ahead.size > 0 && page == ahead.start + ahead.size;
   // From the file's start, more than a window, or the page after the last one read.
   const bool sequential = page == 0 || wanted > max || page - ahead.previous <= 1;
-  if (ahead.random) {
-    Read(page, wanted, kNoPage);
-  } else if (page != 0 && window_ended) {
+  if (page != 0 && window_ended && !ahead.random) {
     ahead.start += ahead.size;
     ahead.size = NextWindow(ahead.size, max);
     ahead.async = ahead.size;
     ReadWindow(ahead, page);
-  } else if (sequential) {
+  } else if (sequential && !ahead.random) {
     ahead.start = page;
     ahead.size = FirstWindow(wanted, max);
     ahead.async = ahead.size > wanted ? ahead.size - wanted : ahead.size;

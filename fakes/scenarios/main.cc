@@ -1,4 +1,7 @@
 // pollux-sim: tells stories of the core on the simulated kernel, in as many orders as are wanted.
+#include <cstdio>
+#include <exception>
+
 #include "fakes/scenarios/commands.h"
 
 namespace pollux::sim {
@@ -32,4 +35,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace pollux::sim
 
-int main(int argc, char** argv) { return pollux::sim::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return pollux::sim::Main(argc, argv);
+  } catch (const std::exception& error) {  // no memory, say
+    std::fprintf(stderr, "pollux-sim: %s\n", error.what());
+    return pollux::sim::kUsage;
+  }
+}

@@ -41,7 +41,7 @@ Outcome Find(const std::string& story_name, const StoryOptions& options, Strateg
     // The same choices, the same execution.
     ReplayStrategy replay(shrunk.choices);
     EXPECT_TRUE(replay.Begin());
-    const Outcome again = execute(replay);
+    Outcome again = execute(replay);
     EXPECT_EQ(again.trace_hash, shrunk.outcome.trace_hash);
     EXPECT_EQ(replay.misfits(), 0u);
     return again;
