@@ -135,7 +135,8 @@ void Supervisor::HandleWorker(size_t index) {
 }
 
 void Supervisor::OnReady(size_t index) {
-  workers_[index].ready = true;
+  // Once: a worker that went wrong must not have others started a second time.
+  if (std::exchange(workers_[index].ready, true)) return;
   if (all_ready_ || terminating_) return;
   ++ready_;
   if (ready_ == workers_.size()) {

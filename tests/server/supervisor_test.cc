@@ -184,6 +184,21 @@ TEST_F(SupervisorTest, TheFirstWorkerIsStartedAloneAndTheRestWhenItIsReady) {
   EXPECT_EQ(kernel_.forked.size(), 3u);
 }
 
+TEST_F(SupervisorTest, AWorkerThatSaysTwiceThatItIsReadyStartsNobodyTwice) {
+  Then([this] { kernel_.Say(1000, Supervisor::kReady); });
+  Then([this] {
+    EXPECT_EQ(kernel_.forked.size(), 3u);
+    kernel_.Say(1000, Supervisor::kReady);
+  });
+  Then([this] {
+    EXPECT_EQ(kernel_.forked.size(), 3u);
+    kernel_.Say(1000, Supervisor::kReady);
+  });
+  Then([this] { EXPECT_EQ(ready_, 0); });
+  EXPECT_EQ(Run(3), 0);
+  EXPECT_EQ(kernel_.forked.size(), 3u);
+}
+
 TEST_F(SupervisorTest, InTheNewProcessTheWorkersStatusIsTheResult) {
   kernel_.fork_into_child = true;
   EXPECT_EQ(Run(2), 40);
