@@ -1,15 +1,19 @@
 // Listings of folders: whatever bytes a name has, the page is UTF-8 with the tags of an entry and
-// no others, and its link leads back to the name. The input is names, a line each; its first line
-// is an Accept value, too.
+// no others, and its link leads back to the name; and names have one order, whatever they are. The
+// input is names, a line each; its first line is an Accept value, too.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/http/accept.h"
 #include "core/http/listing.h"
+#include "core/http/name_order.h"
+#include "core/http/syntax.h"
 #include "core/http/target.h"
 #include "core/http/utf8.h"
 
@@ -19,6 +23,7 @@ using pollux::http::AcceptWeight;
 using pollux::http::EncodePath;
 using pollux::http::ListingFormat;
 using pollux::http::MakeListing;
+using pollux::http::NameBefore;
 using pollux::http::ParseTarget;
 using pollux::http::Utf8SequenceLength;
 
@@ -41,6 +46,62 @@ std::string EntryOf(ListingFormat format, std::string_view name) {
   return text.substr(begin);
 }
 
+// All of a page about the folder `path`, without entries.
+std::string PageOf(ListingFormat format, std::string_view path, bool sorted) {
+  const auto writer = MakeListing(format);
+  std::string text;
+  writer->Begin(path, sorted, text);
+  writer->End(text);
+  return text;
+}
+
+// NameBefore as name_order.h tells it: lists of characters and numbers, compared as lists.
+std::vector<std::pair<bool, std::string>> KeyOf(std::string_view name) {
+  std::vector<std::pair<bool, std::string>> key;
+  bool in_number = false;
+  for (const char c : name) {
+    const bool digit = pollux::http::IsDigit(c);
+    if (!digit || !in_number) key.emplace_back(digit, std::string());
+    in_number = digit;
+    std::string& text = key.back().second;
+    if (digit && text == "0") text.clear();
+    text.push_back(pollux::http::ToLower(c));
+  }
+  return key;
+}
+
+bool ReferenceBefore(std::string_view a, std::string_view b) {
+  const auto left = KeyOf(a), right = KeyOf(b);
+  for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
+    const auto& [left_number, left_text] = left[i];
+    const auto& [right_number, right_text] = right[i];
+    if (left_number && right_number && left_text.size() != right_text.size()) {
+      return left_text.size() < right_text.size();
+    }
+    // A number beside a character: its first digit decides, which may be a zero that is left out.
+    if (left_number != right_number) return a != b && NameBefore(a, b);
+    if (left_text != right_text) return left_text < right_text;
+  }
+  if (left.size() != right.size()) return left.size() < right.size();
+  return a < b;
+}
+
+void CheckOrder(std::string_view a, std::string_view b) {
+  CHECK(!NameBefore(a, a) && !NameBefore(b, b));
+  CHECK(a == b ? !NameBefore(a, b) : NameBefore(a, b) != NameBefore(b, a));
+  CHECK(NameBefore(a, b) == ReferenceBefore(a, b));
+}
+
+void CheckPages(std::string_view name) {
+  const std::string path = "/" + std::string(name) + "/";
+  const std::string plain = PageOf(ListingFormat::kHtml, "/x/", true);
+  const bool sorted = name.size() % 2 == 0;
+  const std::string page = PageOf(ListingFormat::kHtml, path, sorted);
+  CHECK(IsUtf8(page) && IsUtf8(PageOf(ListingFormat::kJson, path, sorted)));
+  CHECK(!sorted ||
+        std::count(page.begin(), page.end(), '"') == std::count(plain.begin(), plain.end(), '"'));
+}
+
 bool CouldBeAName(std::string_view name) {
   return !name.empty() && name != "." && name != ".." &&
          name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
@@ -56,10 +117,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(weight >= 0 && weight <= 1000);
   }
   const std::string plain = EntryOf(ListingFormat::kHtml, "x");
+  std::string_view last;
   while (!rest.empty()) {
     const std::string_view name = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
     if (!CouldBeAName(name)) continue;
+    CheckOrder(std::exchange(last, name), name);
+    if (rest.empty()) CheckPages(name);
+    // Deeper than a page has links for.
+    if (std::string deep = "/"; name.starts_with("deep")) {
+      for (int i = 0; i < 100; ++i) deep.append(name).append("/");
+      CHECK(IsUtf8(PageOf(ListingFormat::kHtml, deep, true)));
+    }
+    CHECK(ParseTarget(EncodePath("//" + std::string(name)))->path == "/" + std::string(name));
     const std::string html = EntryOf(ListingFormat::kHtml, name);
     const std::string json = EntryOf(ListingFormat::kJson, name);
     CHECK(IsUtf8(html) && IsUtf8(json));

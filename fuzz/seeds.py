@@ -176,6 +176,12 @@ CONVERSATIONS = {
     "terminate-one-who-stays": get("/huge").encode() + MARK + b"T" + MARK + b"l" + MARK + b"s",
     "terminate-half-a-head": b"GET /small HT" + MARK + b"T" + MARK + b"s",
     "hangup": get().encode() + MARK + b"H" + get().encode() + MARK + b"p" + get().encode(),
+    "range-of-a-kept-file": (MARK + b"p").join(
+        [get().encode()] * 3 + [field("Range", "bytes=3-4").encode()]),
+    "evicts-files": (MARK + b"p").join(get(path).encode() for path in (
+        "/small", "/page.html", "/a%20b", "/dir/", "/empty", "/large", "/small", "/page.html")),
+    "head-in-many-pieces": (MARK + b"c").join(
+        [b"GET /small HTTP/1.1\r\nHost: sim\r\n"] + [b"A: " + b"b" * 300 + b"\r\n"] * 4 + [b"\r\n"]),
     "troubles": MARK + b"F" + get().encode() + get("/large").encode() + get("/dir/").encode(),
     "many-troubles": ((MARK + b"F") * 8 + get("/huge").encode() + get("/bare/").encode() + MARK
                       + b"n" + get().encode() + MARK + b"H"),
@@ -264,6 +270,8 @@ def main():
     listing = {
         "mixed": "text/html\nb.txt\na\u00e4.txt\nfile 10\nfile 9\n<&>\"'\nA\na\nx.tar.gz\n",
         "accept": 'text/*;q=0.3, application/json;q=0.9;a="b,c", */*;q=x\nname\n',
+        "numbers": "text/html\nfile 10\nfile 9\nfile 09\nfile 9\nFile 010x\nfile 10y\n007\n7\n0\n00\n",
+        "deep": "text/html\ndeep\ndeeper <&>\n",
         "broken": "application/json\n\\\t\x7f\nname\nsome\\name\n\u2028\n",
     }
     for name, text in listing.items():
@@ -275,7 +283,7 @@ def main():
     write(folder, "access_log", "long", b"\1" * 13 + (b"a\"" * 1000 + b"\n") * 4)
     lines = [
         "/srv", "--help", "--version", "", "--listen\n[::1]:8080", "--listen\n127.0.0.1:0", "--listen\nx",
-        "--chunk\n512K\n--buffer-budget\n1M", "--chunk\n5000", "--chunk\n1M\n--buffer-budget\n1M",
+        "--chunk\n512K\n--buffer-budget\n1M", "--chunk\n5000", "--chunk\n6K", "--chunk\n4M", "--chunk\n1M\n--buffer-budget\n1M",
         "--backend\nauto\n--retire\nreuse", "--coordination\npublished",
         "--coordination\npublished\n--event-handler\npoll", "--event-handler\nx",
         "--symlinks\nnone\n--listing\n--listing-memory\n1G", "--user\n", "--user\nnobody",
@@ -288,6 +296,13 @@ def main():
         "--max-unsent\n4K\n--max-unsent-total\n1M", "--shm-dir\n/dev/shm\n--backend\nwritev", "--nonsense"]
     for number, text in enumerate(lines):
         write(folder, "command_line", str(number), text.encode())
+        write(folder, "command_line", f"{number}-with-root", b"/srv\n" + text.encode())
+    # A wait, then what is asked of the kernel meanwhile: 6 one speaks, 4 one dies, 0 SIGTERM, ...
+    for number, data in enumerate([
+            b"", b"\1\0\0" + b"\6\0\0" * 3 + b"\0", b"\0\0\0\6\0\0\4\0\0\2\0\0\6\0\0\1\1\0\0",
+            b"\3" + bytes([0, 0, 6, 0, 0, 14, 0, 0, 22, 0, 0, 30, 0, 0, 4, 2, 0, 0, 3, 200]),
+            b"\0\0\0\4\0\0\200", b"\0\17\2\0\17\2\0\0\6\0\0\0\0"]):
+        write(folder, "supervisor", str(number), data)
     return 0
 
 

@@ -127,6 +127,7 @@ Config ConversationStory::MakeConfig() const {
   if (settings.small_limits) {
     out.max_connections = 2;
     out.limits = {256, 3, 64};
+    if (out.cache.files_max > 0) out.cache = {2, 4200, 4200};
     out.rules.ranges_max = 2;
     out.header_timeout = std::chrono::seconds(5);
     out.idle_timeout = std::chrono::seconds(6);
