@@ -30,20 +30,19 @@ std::optional<Shape> Named(std::string_view name) {
 
 // Whether there is such a key, and the number can be its value.
 bool Set(Shape& shape, std::string_view key, double value) {
-  constexpr double kMax = 1e6;
+  // Within these, times fit into nanoseconds whatever is read.
+  constexpr double kMax = 1e6, kRateMin = 1e-3, kTurnsMin = 1, kCapacityMin = 1e-3;
   if (!(value >= 0 && value <= kMax)) return false;
-  if (key == "rpm") {
+  if (key == "rpm" && (value == 0 || value >= kTurnsMin)) {
     shape.rpm = value;
   } else if (key == "seek") {
     shape.seek_average = Rounded(value * 1e6);
     shape.seek_track = std::min(shape.seek_track, shape.seek_average);
-  } else if (value == 0) {
-    return false;
-  } else if (key == "rate") {
+  } else if (key == "rate" && value >= kRateMin) {
     shape.media_bytes_per_second = value * 1e6;
-  } else if (key == "capacity") {
+  } else if (key == "capacity" && value >= kCapacityMin) {
     shape.capacity_bytes = static_cast<uint64_t>(value * 1e9);
-  } else if (key == "spindles" && value == std::floor(value) && value <= 64) {
+  } else if (key == "spindles" && value == std::floor(value) && value >= 1 && value <= 64) {
     shape.spindles = static_cast<unsigned>(value);
   } else {
     return false;

@@ -30,14 +30,15 @@ bool PctStrategy::Begin() {
   random_.seed(next_seed_++);
   priorities_.clear();
   changes_.clear();
-  for (int i = 1; i < depth_; ++i) changes_.push_back(random_() % steps_expected_);
+  // How long it will be is not known, and must not be learnt from others: the same seed is the same
+  // execution wherever it stands. So each length is as likely as twice that length.
+  const uint64_t steps_expected = kStepsLeast << random_() % kLengths;
+  for (int i = 1; i < depth_; ++i) changes_.push_back(random_() % steps_expected);
   std::sort(changes_.begin(), changes_.end());
   next_change_ = 0;
   step_ = 0;
   return true;
 }
-
-void PctStrategy::End() { steps_expected_ = std::max(steps_expected_, step_); }
 
 uint64_t PctStrategy::PriorityOf(uint32_t actor) {
   const auto [it, made] = priorities_.try_emplace(actor);

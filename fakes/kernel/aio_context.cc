@@ -84,7 +84,11 @@ void Disk::ReadPages(uint64_t place, uint64_t length, std::function<void(bool go
   device_->Read(place, length, [this, done = std::move(done)] {
     --under_way_;
     const bool bad = faults_left_ > 0 && scheduler_.PickValue("pages: read, EIO", 2) == 1;
-    if (bad) --faults_left_;
+    if (bad) {
+      --faults_left_;
+      ++faults_;
+      ++failures_;
+    }
     done(!bad);
   });
 }
@@ -117,8 +121,12 @@ long Disk::Transfer(ReadUnderWay& read) {
       --faults_left_;
       ++faults_;
     }
-    if (fault == 1) return -EIO;
+    if (fault == 1) {
+      ++failures_;
+      return -EIO;
+    }
     if (fault == 2) there = there / 2 / kBlockBytes * kBlockBytes;
+    if (there == 0) ++failures_;  // as if the file ended here: nothing is left to go on with
   }
   if (read.file->inode->content == nullptr) {
     StoreSymbols(read, there);

@@ -107,7 +107,8 @@ class Disk {
 
   uint64_t completed() const { return completed_; }
   bool idle() const { return under_way_ == 0; }
-  int faults() const { return faults_; }  // reads that failed or came back short
+  int faults() const { return faults_; }      // reads that failed or came back short
+  int failures() const { return failures_; }  // those that brought nothing
   // From now on all goes well.
   void EndFaults() { faults_left_ = refusals_left_ = 0; }
   // Of a read that completes: how many more may fail.
@@ -133,6 +134,7 @@ class Disk {
   int faults_left_;
   int refusals_left_;
   int faults_ = 0;
+  int failures_ = 0;
   uint64_t completed_ = 0;
   uint64_t under_way_ = 0;
   std::optional<DiskDevice> device_;

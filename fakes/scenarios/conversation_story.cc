@@ -92,11 +92,7 @@ class ConversationStory {
 };
 
 SimOptions ConversationStory::KernelOptions() const {
-  SimOptions out;
-  out.scheduler.steps_max = options_.steps_max;
-  out.scheduler.early_timeouts = options_.early_timeouts;
-  out.disk.faults = options_.faults;
-  out.leader_first = options_.leader_first;
+  SimOptions out = pollux::sim::KernelOptions(options_);
   out.send_buffer = script_.settings.socket_bytes;
   out.peer_buffer = script_.settings.socket_bytes;
   out.names_cached = script_.settings.names_cached;

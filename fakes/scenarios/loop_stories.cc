@@ -50,14 +50,8 @@ std::shared_ptr<const std::string> Contents() {
 }
 
 SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
-  SimOptions out;
-  out.scheduler.steps_max = options.steps_max;
-  out.scheduler.early_timeouts = options.early_timeouts;
-  out.scheduler.stacks = options.stacks;
+  SimOptions out = KernelOptions(options);
   out.disk.read_time = plot.read_time;
-  out.disk.faults = options.faults;
-  out.disk.shape = disk::ParseShape(options.disk).value();
-  out.leader_first = options.leader_first;
   return out;
 }
 

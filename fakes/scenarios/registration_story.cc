@@ -98,10 +98,7 @@ void Main(SimKernel& kernel, CoordinationKind kind) {
 
 Outcome TellRecycledSlot(const StoryOptions& options, Chooser& chooser, Resources& resources,
                          StepListener* listener) {
-  SimOptions kernel_options;
-  kernel_options.scheduler.steps_max = options.steps_max;
-  kernel_options.scheduler.early_timeouts = options.early_timeouts;
-  SimKernel kernel(chooser, resources, kernel_options);
+  SimKernel kernel(chooser, resources, KernelOptions(options));
   Scheduler& scheduler = kernel.scheduler();
   scheduler.set_listener(listener);
   const bool ended = kernel.Run([&] { Main(kernel, options.coordination); });

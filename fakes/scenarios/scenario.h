@@ -28,11 +28,15 @@ struct StoryOptions {
   bool stacks = false;  // reports on pages say who sent them and who submitted the read; slow
 };
 
+// What a story's options ask of the kernel; the story adds what it needs itself.
+SimOptions KernelOptions(const StoryOptions& options);
+
 struct Story {
   const char* name;
   const char* what;
   bool exhaustible;  // small enough to be told in every order
   bool uses_backend;
+  bool uses_disk;  // reads files, and foreign signals may come
   Outcome (*tell)(const StoryOptions& options, Chooser& chooser, Resources& resources,
                   StepListener* listener);
 };

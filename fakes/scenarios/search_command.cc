@@ -85,6 +85,13 @@ std::string Understand(Request& request) {
            std::to_string(kExhaustiveActorsMax) + " together; use random or pct";
   }
   if (const auto shape = disk::ParseShape(request.options.disk); !shape) return shape.error();
+  const bool asks_more = request.options.signals > 0 || request.options.faults > 0 ||
+                         !request.options.leader_first || request.options.disk != "none";
+  if (asks_more && !request.story->uses_disk) {
+    return "'" + words.story +
+           "' has no foreign signals and reads no files: --signals, --any-thread, --faults and "
+           "--disk do nothing there";
+  }
   request.options.coordination = *coordination;
   request.options.backend = *backend;
   request.options.retire = *retire;
@@ -191,10 +198,8 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
                              WithStacks(request, strategy.choices(), outcome, resources),
                              executions, seconds);
     }
-    if (executions % 256 != 0) continue;
-    const double seconds = SecondsSince(start);
-    if (request.seconds_max > 0 && seconds >= request.seconds_max) break;
-    progress.Tell(executions, seconds);
+    if (request.seconds_max > 0 && SecondsSince(start) >= request.seconds_max) break;
+    if (executions % 256 == 0) progress.Tell(executions, SecondsSince(start));
   }
   const double seconds = SecondsSince(start);
   std::printf("%s: %llu executions, %llu steps, %.0f executions a second: nothing found\n",

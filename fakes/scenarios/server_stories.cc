@@ -50,14 +50,9 @@ std::shared_ptr<const std::string> Contents(size_t bytes, size_t seed) {
 }
 
 SimOptions KernelOptions(const StoryOptions& options, const Plot& plot) {
-  SimOptions out;
-  out.scheduler.steps_max = options.steps_max;
-  out.scheduler.early_timeouts = options.early_timeouts;
-  out.scheduler.stacks = options.stacks;
-  out.disk.faults = options.faults + plot.faults;
+  SimOptions out = KernelOptions(options);
+  out.disk.faults += plot.faults;
   out.submit_refusals = options.faults;
-  out.disk.shape = disk::ParseShape(options.disk).value();
-  out.leader_first = options.leader_first;
   out.send_buffer = plot.socket_bytes;
   out.peer_buffer = plot.socket_bytes;
   return out;
@@ -208,12 +203,12 @@ void ServerStory::JudgeEnd(int status) {
   }
   for (size_t i = 0; i < clients_.size(); ++i) {
     const Visitor& visitor = plot_.visitors[i];
-    const bool faults = kernel_.disk().faults() > 0 && visitor.wave == Wave::kFirst;
+    const bool failed = kernel_.disk().failures() > 0 && visitor.wave == Wave::kFirst;
     const std::string complaint = clients_[i]->Complaint();
     // After a failed read, or of a file that was cut off, an answer may be cut short, but no byte
     // of it may be wrong.
     const bool short_of = complaint.find("instead of") != std::string::npos;
-    if (complaint.empty() || (short_of && (faults || visitor.file < plot_.truncated))) continue;
+    if (complaint.empty() || (short_of && (failed || visitor.file < plot_.truncated))) continue;
     scheduler_.Report("bytes", complaint);
   }
   const std::string leaks = kernel_.Leaks();

@@ -27,7 +27,11 @@ int ShrinkFile(const std::string& from, const std::string& to) {
     ReplayStrategy replay(file->choices);
     (void)replay.Begin();
     const Outcome outcome = story->tell(file->options, replay, resources, nullptr);
-    if (outcome.violation) file->oracle = outcome.violation->oracle;
+    if (!outcome.violation) {
+      (void)Complain("nothing is violated by " + from + ": there is nothing to shrink");
+      return kGone;
+    }
+    file->oracle = outcome.violation->oracle;
   }
   ReplayFile out = *file;
   const auto shrink = [&](const Choices& choices) {

@@ -42,10 +42,7 @@ void Producer(Kernel& kernel, int eventfd, SharedWord& jobs) {
 
 Outcome TellToyLoop(const StoryOptions& options, Chooser& chooser, Resources& resources,
                     StepListener* listener) {
-  SimOptions kernel_options;
-  kernel_options.scheduler.steps_max = options.steps_max;
-  kernel_options.scheduler.early_timeouts = options.early_timeouts;
-  SimKernel kernel(chooser, resources, kernel_options);
+  SimKernel kernel(chooser, resources, KernelOptions(options));
   Scheduler& scheduler = kernel.scheduler();
   scheduler.set_listener(listener);
   scheduler.set_on_timeout([&](const SimThread&) {

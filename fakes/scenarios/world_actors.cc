@@ -83,7 +83,8 @@ void Client::Take() {
   if (leaves && received() == order_.bytes_taken) {
     if (order_.manner == Manner::kResets) connection_->PeerReset();
     Finish();
-  } else if (Complete() || connection_->peer_ended()) {
+  } else if (connection_->peer_ended()) {
+    // Not before: it has asked for the end, and what comes before that counts.
     connection_->PeerClose();
     Finish();
   }

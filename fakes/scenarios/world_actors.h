@@ -102,7 +102,6 @@ class Client final : public Actor {
   void Take();
   void Compare(std::string_view bytes);
   bool HeadComplete() const { return head_.ends_with("\r\n\r\n"); }
-  bool Complete() const { return HeadComplete() && body_bytes_ >= order_.content->size(); }
   void Finish();
 
   SimKernel& kernel_;
