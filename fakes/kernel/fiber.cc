@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/base/check.h"
+#include "fakes/kernel/tsan.h"
 
 // gcc says __SANITIZE_x__, clang __has_feature(x).
 #ifndef __has_feature
@@ -20,18 +21,6 @@
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 #endif
-#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-#define POLLUX_FIBER_TSAN 1
-#include <sanitizer/tsan_interface.h>
-#endif
-
-// The thread sanitizer keeps a stack of calls for each fiber. A function that is entered on one and
-// left on another must not be counted: it would be one too many here and one too few there.
-#if defined(POLLUX_FIBER_TSAN)
-#define POLLUX_FIBER_NOT_COUNTED __attribute__((no_sanitize("thread")))
-#else
-#define POLLUX_FIBER_NOT_COUNTED
-#endif
 
 namespace pollux::sim {
 namespace {
@@ -39,7 +28,7 @@ namespace {
 namespace context = boost::context::detail;
 
 // Sanitizers make frames several times as large. Only what is touched is committed.
-#if defined(POLLUX_FIBER_ASAN) || defined(POLLUX_FIBER_TSAN)
+#if defined(POLLUX_FIBER_ASAN) || defined(POLLUX_TSAN)
 constexpr size_t kStackBytes = 2 << 20;
 #else
 constexpr size_t kStackBytes = 512 << 10;
@@ -81,7 +70,7 @@ __attribute__((no_sanitize("address"))) void EndFakeStack(void* fake_stack, char
 struct FiberJump {
   // The part of a switch that runs on the other side of it. `arrived.data` is the fiber that was
   // left: where it goes on is known only now.
-  POLLUX_FIBER_NOT_COUNTED static void Land(Fiber& landed, context::transfer_t arrived) {
+  static void Land(Fiber& landed, context::transfer_t arrived) {
     auto* from = static_cast<Fiber*>(arrived.data);
     from->context_ = arrived.fctx;
 #if defined(POLLUX_FIBER_ASAN)
@@ -98,7 +87,7 @@ struct FiberJump {
     errno = landed.errno_;
   }
 
-  POLLUX_FIBER_NOT_COUNTED static void Leave(Fiber& from, Fiber& to, bool for_good) {
+  static void Leave(Fiber& from, Fiber& to, bool for_good) {
     from.errno_ = errno;
     std::memcpy(&from.exceptions_, static_cast<void*>(abi::__cxa_get_globals()),
                 sizeof from.exceptions_);
@@ -106,17 +95,18 @@ struct FiberJump {
     __sanitizer_start_switch_fiber(for_good ? nullptr : &from.asan_fake_stack_, to.stack_,
                                    to.stack_bytes_);
 #endif
-#if defined(POLLUX_FIBER_TSAN)
+#if defined(POLLUX_TSAN)
     if (from.tsan_fiber_ == nullptr) from.tsan_fiber_ = __tsan_get_current_fiber();
-    // With synchronisation: the simulator's own state is shared by all fibers.
-    __tsan_switch_to_fiber(to.tsan_fiber_, 0);
+    // The sanitizer keeps a stack of calls for each fiber, too: what is entered on one and left on
+    // another must not be counted, and is not, since this folder is not instrumented.
+    __tsan_switch_to_fiber(to.tsan_fiber_, __tsan_switch_to_fiber_no_sync);
 #endif
     (void)to;
     (void)for_good;
   }
 
   // The bottom of each fiber's stack: one entry after the other, until there is none.
-  POLLUX_FIBER_NOT_COUNTED static void Run(context::transfer_t arrived) {
+  static void Run(context::transfer_t arrived) {
     Fiber& self = *started_;
     Land(self, arrived);
     while (self.entry_ != nullptr) Fiber::Switch(self, *self.entry_(self.argument_));
@@ -135,8 +125,9 @@ void Fiber::Prepare() {
   context_ = context::make_fcontext(stack_ + stack_bytes_, stack_bytes_, &FiberJump::Run);
   began_ = false;
   asan_fake_stack_ = nullptr;
-#if defined(POLLUX_FIBER_TSAN)
+#if defined(POLLUX_TSAN)
   tsan_fiber_ = __tsan_create_fiber(0);
+  AnnotateBenignRaceSized(__FILE__, __LINE__, &errno, sizeof errno, "each fiber has its own");
 #endif
 }
 
@@ -147,7 +138,7 @@ void Fiber::Start(Entry entry, void* argument) {
   exceptions_ = {};
 }
 
-POLLUX_FIBER_NOT_COUNTED void Fiber::Switch(Fiber& from, Fiber& to) {
+void Fiber::Switch(Fiber& from, Fiber& to) {
   to.began_ = true;
   FiberJump::started_ = &to;
   FiberJump::Leave(from, to, /*for_good=*/false);
@@ -172,7 +163,7 @@ Fiber& FiberPool::Take() {
   return taken;
 }
 
-void FiberPool::Abandon(Fiber& fiber) {
+void FiberPool::Abandon(Fiber& fiber, [[maybe_unused]] bool in_model) {
 #if defined(POLLUX_FIBER_ASAN)
   if (fiber.began_) {
     IgnoreLeaks(fiber.asan_fake_stack_, static_cast<char*>(fiber.context_),
@@ -181,7 +172,13 @@ void FiberPool::Abandon(Fiber& fiber) {
   }
   __asan_unpoison_memory_region(fiber.stack_, fiber.stack_bytes_);
 #endif
-#if defined(POLLUX_FIBER_TSAN)
+#if defined(POLLUX_TSAN)
+  if (in_model) {  // it cannot say itself that it leaves
+    void* here = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(fiber.tsan_fiber_, __tsan_switch_to_fiber_no_sync);
+    tsan::LeaveModel();
+    __tsan_switch_to_fiber(here, __tsan_switch_to_fiber_no_sync);
+  }
   __tsan_destroy_fiber(fiber.tsan_fiber_);
 #endif
   fiber.Prepare();
@@ -200,7 +197,7 @@ FiberPool::~FiberPool() {
     // What its frames poisoned would outlive the mapping, and meet whoever is mapped here next.
     __asan_unpoison_memory_region(fiber->stack_, fiber->stack_bytes_);
 #endif
-#if defined(POLLUX_FIBER_TSAN)
+#if defined(POLLUX_TSAN)
     __tsan_destroy_fiber(fiber->tsan_fiber_);
 #endif
     ::munmap(fiber->stack_ - kGuardBytes, kGuardBytes + fiber->stack_bytes_);

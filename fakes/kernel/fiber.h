@@ -69,8 +69,8 @@ class FiberPool {
   // Its entry has returned, or is about to, or never ran.
   void Give(Fiber& fiber) { free_.push_back(&fiber); }
   // Its entry stands somewhere and will never go on. Nothing on its stack is destroyed: what it
-  // owns is lost, and no leak checker complains of that.
-  void Abandon(Fiber& fiber);
+  // owns is lost, and no leak checker complains of that. `in_model`: where it stands is (tsan.h).
+  void Abandon(Fiber& fiber, bool in_model);
 
  private:
   std::vector<std::unique_ptr<Fiber>> all_;

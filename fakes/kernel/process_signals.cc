@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "fakes/kernel/tsan.h"
+
 namespace pollux::sim {
 
 uint64_t ProcessSignals::Takeable(const SimThread& thread) const {
@@ -142,7 +144,10 @@ void ProcessSignals::Handle(SimThread& thread, int signum, Mask mask) {
   const uint64_t before = thread.mask;
   thread.mask |= ToBits(action.sa_mask);
   if ((action.sa_flags & SA_NODEFER) == 0) thread.mask |= SignalBit(signum);
-  action.sa_handler(signum);
+  {
+    const tsan::InProgram handler(thread.in_model);
+    action.sa_handler(signum);
+  }
   if (mask == Mask::kOwn) thread.mask = before;
 }
 

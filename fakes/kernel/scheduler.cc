@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "fakes/kernel/tsan.h"
 
 namespace pollux::sim {
 namespace {
@@ -47,7 +48,11 @@ bool Scheduler::Run(const std::function<void()>& body) {
   first.fiber = &fibers_.Take();
   first.fiber->Start(&Scheduler::LeaderMain, this);
   current_ = &first;
+  const uint64_t races = tsan::Reports();
+  tsan::ReleaseOutside(&host_);
   Fiber::Switch(host_, *first.fiber);
+  tsan::AcquireOutside(&host_);  // all that any thread did
+  if (tsan::Reports() > races) Report("data race", "the thread sanitizer's report is above");
   running_ = false;
   access_.Release();
   if (gave_up_) {
@@ -68,14 +73,19 @@ bool Scheduler::Run(const std::function<void()>& body) {
 
 Fiber* Scheduler::LeaderMain(void* argument) {
   auto* self = static_cast<Scheduler*>(argument);
+  tsan::AcquireOutside(&self->host_);
   (*self->leader_body_)();
+  tsan::ReleaseOutside(&self->host_);
   return &self->host_;
 }
 
 Fiber* Scheduler::ThreadMain(void* argument) {
   auto* self = static_cast<Scheduler*>(argument);
   SimThread& thread = self->current();
+  tsan::AcquireOutside(&thread);
   thread.body();
+  const tsan::InModel inside(thread.in_model);
+  tsan::Release(&thread);
   thread.body = nullptr;
   const Footprint receipt = self->signals_->ReceiptFootprint(thread);
   self->BeforeStep("ends", Footprint(receipt).Write(thread.signals_object));
@@ -109,6 +119,7 @@ void Scheduler::BeforeStep(const char* operation, const Footprint& footprint,
                            const Condition* condition, TimePoint deadline) {
   SimThread& self = *current_;
   if (gave_up_) return;  // destructors of whoever told the story
+  const tsan::InModel inside(self.in_model);
   const bool waits = condition != nullptr || deadline != kNever;
   if (!waits && footprint.empty()) {
     BeginStep(signals_->LookFootprint(self), operation);
@@ -130,6 +141,7 @@ void Scheduler::BeforeStep(const char* operation, const Footprint& footprint,
 void Scheduler::Sleep(const char* operation, const Footprint& footprint, const Condition* condition,
                       TimePoint deadline) {
   SimThread& self = *current_;
+  const tsan::InModel inside(self.in_model);
   self.operation = operation;
   self.footprint = footprint;
   self.condition = condition;
@@ -162,7 +174,9 @@ void Scheduler::RemoveActor(Actor& actor) {
 }
 
 size_t Scheduler::PickValue(const char* label, size_t count) {
-  return count < 2 ? 0 : chooser_.PickValue(label, count);
+  if (count < 2) return 0;
+  const tsan::InModel inside(current_->in_model);
+  return chooser_.PickValue(label, count);
 }
 
 void Scheduler::Report(const char* oracle, std::string text) {
@@ -335,6 +349,7 @@ Fiber& Scheduler::FiberOf(SimThread& thread) {
 void Scheduler::SwitchTo(SimThread& thread) {
   if (&thread == current_) return;
   SimThread& from = *std::exchange(current_, &thread);
+  tsan::Release(&host_);  // who goes on when all have ended, or none can
   if (from.state == SimThread::State::kDone) {
     after_end_ = &FiberOf(thread);
   } else {
@@ -350,13 +365,18 @@ void Scheduler::GiveUp(const char* oracle, std::string text) {
                  violation_->text.c_str());
     std::abort();
   }
+  {
+    const tsan::InModel inside(current_->in_model);
+    tsan::Release(&host_);
+  }
   Fiber::Switch(*current_->fiber, host_);
   CHECK(false);
 }
 
 void Scheduler::AbandonThreads() {
   for (const auto& thread : threads_) {
-    if (thread->fiber != nullptr) fibers_.Abandon(*std::exchange(thread->fiber, nullptr));
+    if (thread->fiber == nullptr) continue;
+    fibers_.Abandon(*std::exchange(thread->fiber, nullptr), std::exchange(thread->in_model, false));
   }
 }
 

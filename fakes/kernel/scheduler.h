@@ -69,6 +69,7 @@ struct SimThread {
   bool timed_out = false;                // the deadline has come
   bool uninterruptible = false;          // asleep: signals do not end it
   bool joined = false;
+  bool in_model = false;  // it runs the model's code (tsan.h)
 
   // Signals: bit n-1 is signal n.
   uint64_t pending = 0;

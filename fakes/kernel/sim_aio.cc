@@ -122,6 +122,7 @@ Result<int> SimKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
   Call call(*this, "io_submit", footprint);
   AioContext* context = Find(ctx);
   if (context == nullptr || nr < 0) return Err(EINVAL, "io_submit");
+  tsan::Release(context);
   for (int i = 0; i < nr; ++i) {
     const int code = SubmitOne(*context, iocbs[i]);
     if (code == 0) continue;
@@ -180,6 +181,7 @@ int SimKernel::Reap(io_context_t ctx, long nr, io_event* events) {
   AioContext* context = Find(ctx);
   if (context == nullptr) return 0;  // destroyed by another thread meanwhile
   scheduler_.access().Write(context->object(), "an AIO context");
+  if (!context->ring.empty()) tsan::Acquire(context);
   int count = 0;
   for (; count < nr && !context->ring.empty(); ++count) {
     events[count] = context->ring.front();

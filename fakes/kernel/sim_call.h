@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fakes/kernel/sim_kernel.h"
+#include "fakes/kernel/tsan.h"
 
 namespace pollux::sim {
 
@@ -47,7 +48,7 @@ class SimKernel::Call {
  public:
   Call(SimKernel& kernel, const char* name, Footprint footprint,
        const Condition* condition = nullptr)
-      : kernel_(kernel), self_(kernel.scheduler_.current()) {
+      : kernel_(kernel), self_(kernel.scheduler_.current()), inside_(self_.in_model) {
     // With a signal open, when it comes makes a difference to every call.
     footprint.Add(kernel.signals_.ReceiptFootprint(self_));
     do {
@@ -77,6 +78,7 @@ class SimKernel::Call {
  private:
   SimKernel& kernel_;
   SimThread& self_;
+  const tsan::InModel inside_;
   WaitMask wait_{self_};  // open in a call that may sleep
   bool timed_out_ = false;
 };

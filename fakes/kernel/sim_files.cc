@@ -270,6 +270,7 @@ Result<size_t> SimKernel::read(int fd, void* buf, size_t count) {
         NotModelled("read of an eventfd that blocks");
       }
       Writes(*found);
+      tsan::Acquire(found.get());
       std::memcpy(buf, &found->counter, sizeof found->counter);
       found->counter = 0;
       return sizeof found->counter;
@@ -327,6 +328,7 @@ Result<size_t> SimKernel::write(int fd, const void* buf, size_t count) {
     if (found->nonblocking()) return Err(EAGAIN, "write");
     NotModelled("write to an eventfd that blocks");
   }
+  tsan::Release(found);
   found->counter += value;
   return sizeof value;
 }

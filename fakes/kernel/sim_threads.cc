@@ -33,10 +33,12 @@ class SimMutex final : public Mutex, private Condition {
     const SimKernel::Call call(kernel_, "mutex lock", Footprint().Lock(object_), this);
     CHECK(!held_);
     Set(true);
+    tsan::Acquire(this);
   }
   void unlock() override {
     const SimKernel::Call call(kernel_, "mutex unlock", Footprint().Unlock(object_));
     CHECK(held_);
+    tsan::Release(this);
     Set(false);
   }
 
@@ -69,6 +71,7 @@ class SimCondVar final : public CondVar {
       const Footprint footprint = Footprint().Write(object_).Unlock(mutex.object_);
       const SimKernel::Call call(kernel_, "condvar wait", footprint);
       CHECK(mutex.held_);
+      tsan::Release(&mutex);
       mutex.Set(false);
       Writes();
       waiters_.push_back(&waiter);
@@ -76,6 +79,7 @@ class SimCondVar final : public CondVar {
     const Footprint footprint = Footprint().Write(object_).Lock(mutex.object_);
     const SimKernel::Call call(kernel_, "condvar wakes", footprint, &waiter);
     mutex.Set(true);
+    tsan::Acquire(&mutex);
   }
 
   void signal() override {
@@ -118,6 +122,7 @@ class SimWord final : public SharedWord {
   uint64_t load() override {
     const SimKernel::Call call(kernel_, "word load", Footprint().Read(object_));
     kernel_.scheduler_.access().Read(object_, "a shared word");
+    tsan::Acquire(this);
     return value_;
   }
   void store(uint64_t value) override { Update("word store", value); }
@@ -134,6 +139,8 @@ class SimWord final : public SharedWord {
   }
   uint64_t Set(uint64_t value) {
     kernel_.scheduler_.access().Write(object_, "a shared word");
+    tsan::Acquire(this);
+    tsan::Release(this);
     return std::exchange(value_, value);
   }
 
@@ -145,6 +152,7 @@ class SimWord final : public SharedWord {
 Result<ThreadId> SimKernel::thread_create(const char* name, std::function<void()> body) {
   Call call(*this, "pthread_create", Opening());  // threads are numbered as descriptors are
   SimThread& made = scheduler_.Spawn(name, std::move(body));
+  tsan::Release(&made);
   return static_cast<ThreadId>(made.tid);
 }
 
@@ -154,6 +162,7 @@ void SimKernel::thread_join(ThreadId id) {
   const HasEnded ended(scheduler_.access(), *thread);
   Call call(*this, "pthread_join", Footprint().Read(thread->signals_object), &ended);
   thread->joined = true;
+  tsan::Acquire(thread);
 }
 
 std::unique_ptr<Mutex> SimKernel::mutex_create() { return std::make_unique<SimMutex>(*this); }

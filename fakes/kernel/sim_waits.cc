@@ -221,7 +221,7 @@ Result<int> SimKernel::epoll_pwait(int epfd, epoll_event* events, int maxevents,
 
 SimKernel::Call::Call(SimKernel& kernel, const char* name, Footprint footprint,
                       const sigset_t* mask, const Condition& ready, Nanoseconds timeout)
-    : kernel_(kernel), self_(kernel.scheduler_.current()) {
+    : kernel_(kernel), self_(kernel.scheduler_.current()), inside_(self_.in_model) {
   Scheduler& scheduler = kernel.scheduler_;
   const Footprint receipt = kernel.signals_.ReceiptFootprint(self_);
   footprint.Add(receipt);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/base/units.h"
+#include "fakes/kernel/tsan.h"
 
 namespace pollux::sim {
 namespace {
@@ -19,6 +20,7 @@ struct Visit {
 Fiber* NoteTheStack(void* argument) {
   auto& visit = *static_cast<Visit*>(argument);
   visit.stood_at = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  tsan::ReleaseOutside(argument);
   return &visit.here;
 }
 
@@ -30,6 +32,7 @@ TEST(FiberPoolTest, MemoryInThePlaceOfAStackCanBeWritten) {
     Fiber& fiber = pool.Take();
     fiber.Start(NoteTheStack, &visit);
     Fiber::Switch(visit.here, fiber);
+    tsan::AcquireOutside(&visit);
     pool.Give(fiber);
   }
   constexpr uintptr_t kPage = 4_KiB;
