@@ -131,8 +131,9 @@ class Browser:
         self._await_load()
 
     def value(self, expression):
-        """Of a JavaScript expression in the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """Of a JavaScript expression in the page; of a promise, what it comes to."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True,
+                           awaitPromise=True)
         if "exceptionDetails" in result:
             raise BrowserError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")

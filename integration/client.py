@@ -39,6 +39,8 @@ class Head:
 
     @property
     def length(self):
+        if "content-length" not in self.fields:
+            raise ValueError("the answer has no Content-Length")
         return int(self.fields["content-length"])
 
     @property

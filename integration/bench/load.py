@@ -12,7 +12,9 @@ the bytes are right is the business of ci/validate and of the tests.
 
 import contextlib
 import json
+import math
 import os
+import resource
 import select
 import signal
 import socket
@@ -269,6 +271,14 @@ def _received(connection):
         return b""
 
 
+def _readable(numbers, seconds):
+    """poll(2): a server that stalls for long makes more descriptors than select(2) can name."""
+    poller = select.poll()
+    for number in numbers:
+        poller.register(number, select.POLLIN)
+    return [number for number, _ in poller.poll(math.ceil(seconds * 1000))]
+
+
 def _probe(port, target, begin):
     request = _request(target)
     idle = [_connect(port)]
@@ -282,10 +292,9 @@ def _probe(port, target, begin):
             waiting[connection.fileno()] = (connection, _Answer(target), time.monotonic())
             connection.sendall(request)
             due = max(due + _PROBE_EVERY_S, time.monotonic())
-        # select(2), since its timeout is finer than epoll_wait's milliseconds.
         watched = [*waiting, *(connection.fileno() for connection in idle)]
         left = _STALL_S if ending else max(0.0, due - time.monotonic())
-        ready, _, _ = select.select(watched if ending else [0, *watched], [], [], left)
+        ready = _readable(watched if ending else [0, *watched], left)
         if ending and not ready:
             raise LoadError(f"{len(waiting)} requests unanswered for {_STALL_S:.0f} s")
         for number in ready:
@@ -318,6 +327,8 @@ def _probe(port, target, begin):
 def main():
     # Ctrl-C reaches the terminal's whole process group; the parent ends its clients itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     kind, port, *targets = sys.argv[1:]
 
     def begin():

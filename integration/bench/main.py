@@ -48,6 +48,7 @@ def main():
     options = parse(sys.argv[1:])
     module = BENCHMARKS[options.benchmark]
     try:
+        report.check_writable(options.json)
         document = module.run(options, report.Progress())
         document["facts"] = report.facts(servers.scratch_folder())
         report.write_json(options.json, document)

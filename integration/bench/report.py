@@ -1,5 +1,6 @@
 """What the measuring programs share: tables, machine facts, JSON beside, progress."""
 
+import errno
 import json
 import math
 import os
@@ -129,6 +130,17 @@ def facts_line(known):
     gib = known["memory_bytes"] / 2**30
     return (f"Linux {known['kernel']}, {known['processors']} x {known['processor']}, "
             f"{gib:.0f} GiB, {known['file_system']}; revision {known['revision'] or 'unknown'}")
+
+
+def check_writable(path):
+    """To be said before anything is measured, not after. Raises OSError."""
+    path = os.path.abspath(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".partial", "w", encoding="utf-8"):
+        pass
+    os.remove(path + ".partial")
 
 
 def write_json(path, document):

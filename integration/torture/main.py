@@ -67,6 +67,9 @@ def parse(arguments):
     options.name = options.name or name_of(options.server)
     if not re.fullmatch(r"[\w.=,:+-]+", options.name):
         parser.error("--name: letters, digits and . = , : + - only")
+    for name in filter(None, options.signals.split(",")):
+        if "SIG" + name.strip().upper().removeprefix("SIG") not in signal.Signals.__members__:
+            parser.error(f"--signals: no signal '{name}'; as in HUP,USR1")
     return options
 
 
@@ -89,8 +92,10 @@ def check_starts(options):
         try:
             with servers.make_server(options.server, root) as server:
                 answer = fetch(server.port, "/file")
-        except (servers.ServerError, OSError, ValueError) as error:
+        except (servers.ServerError, OSError) as error:
             raise UsageError(str(error)) from error
+        except ValueError as error:
+            raise UsageError(f"GET /file: no answer that can be judged: {error}") from error
         if answer.status != 200 or answer.body != b"hello":
             raise UsageError(f"it does not serve the files of {{root}}: GET /file has status "
                              f"{answer.status} and {answer.body[:60]!r}")
@@ -172,10 +177,10 @@ def summary(document):
 
 
 def run(options):
-    check_starts(options)
     out = os.path.join(servers.REPOSITORY, "out")
     path = os.path.abspath(options.json or os.path.join(out, f"torture-{options.name}.json"))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    report.check_writable(path)
+    check_starts(options)
     log_path = os.path.splitext(path)[0] + ".log"
     start = time.monotonic()
     with open(log_path, "w", encoding="utf-8") as log:

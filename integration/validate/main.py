@@ -145,10 +145,7 @@ def check_writable(path):
     """Said before anything is measured, not after."""
     os.makedirs(schedules.folder(), exist_ok=True)
     servers.scratch_folder()
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path + ".partial", "w", encoding="utf-8"):
-        pass
-    os.remove(path + ".partial")
+    report.check_writable(path)
 
 
 def text(document, grids):
