@@ -12,7 +12,7 @@ import pytest
 import faults
 import requirements
 import servers
-from data import PatternFile
+from data import Files
 from torture.score import Score
 from warden import warden
 
@@ -50,25 +50,6 @@ def pytest_report_header(config):
             f"sanitizer: {servers.sanitizer() or 'none'}, scratch: {servers.scratch_folder()}",
             requirements.summary(),
             faults.summary(config.getoption("--all-faults"), config.getoption("--server"))]
-
-
-class Files:
-    """A folder of PatternFiles, made when first asked for."""
-
-    def __init__(self, root):
-        self.root = root
-        self._next_id = 1
-        self._known = {}
-
-    def new(self, size, name=None):
-        file_id, self._next_id = self._next_id, self._next_id + 1
-        return PatternFile(os.path.join(self.root, name or f"f{file_id}-{size}"), file_id, size)
-
-    def get(self, size, copy=0):
-        """The copy-th file of that size: the same one each time. Not to be changed."""
-        if (size, copy) not in self._known:
-            self._known[size, copy] = self.new(size)
-        return self._known[size, copy]
 
 
 @contextlib.contextmanager

@@ -74,6 +74,25 @@ class PatternFile:
         explain_difference(received, self.bytes(offset, len(received)), self.file_id, offset)
 
 
+class Files:
+    """A folder of PatternFiles, made when first asked for."""
+
+    def __init__(self, root):
+        self.root = root
+        self._next_id = 1
+        self._known = {}
+
+    def new(self, size, name=None):
+        file_id, self._next_id = self._next_id, self._next_id + 1
+        return PatternFile(os.path.join(self.root, name or f"f{file_id}-{size}"), file_id, size)
+
+    def get(self, size, copy=0):
+        """The copy-th file of that size: the same one each time. Not to be changed."""
+        if (size, copy) not in self._known:
+            self._known[size, copy] = self.new(size)
+        return self._known[size, copy]
+
+
 class WrongBytes(AssertionError):
     pass
 

@@ -115,7 +115,8 @@ class Disk:
         return f"/proc/{self.pid}/root{self._folder}/device/{name}"
 
     def set_model(self, words):
-        """raid1-2006, hdd, ssd, none, or numbers: see pollux-disk --help."""
+        """raid1-2006, hdd, ssd, none, or numbers: see pollux-disk --help. "held": no read is answered
+        until there is another model."""
         with open(self._control("model"), "w", encoding="ascii") as model:
             model.write(words)
 

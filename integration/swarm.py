@@ -130,6 +130,11 @@ class Swarm:
             if download.take():
                 del self._by_fd[fd]
 
+    def drain(self):
+        """Takes what is there, and waits for nothing."""
+        while self._by_fd and self._epoll.poll(0):
+            self.round()
+
     def run(self, until=None, each_round=None, deadline=110.0):
         """Rounds until all downloads are over, or until `until(self)`."""
         end = time.monotonic() + deadline

@@ -214,6 +214,11 @@ FileSystem::FileSystem(int backing, uint64_t bytes, const std::string& words)
 }
 
 bool FileSystem::SetModel(const std::string& words) {
+  if (words == kHeld) {
+    words_ = words;
+    array_.Hold();
+    return true;
+  }
   auto shape = ParseShape(words);
   if (!shape) return false;
   if (*shape) (*shape)->capacity_bytes = bytes_;

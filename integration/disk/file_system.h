@@ -3,7 +3,8 @@
 //   disk   what a block device is made of. Reads are answered when the model says; writes at once,
 //          so that filling it is fast.
 //   model  the model's words as of ParseShape (fakes/disk/shape.h), such as raid1-2006 or none:
-//          write them to change it, at any time.
+//          write them to change it, at any time. `held` is a disk that answers no read until
+//          another model is written: who waits for it waits, and who does not is seen not to.
 //   reads  what the model has served since then: lines "pieces N", "reads N", "bytes N".
 //
 // Seeks are measured against the size of `disk`. The contents lie in a sparse file, and zeros are
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "integration/disk/paced_array.h"
 
@@ -22,6 +24,8 @@ namespace pollux::disk {
 
 class FileSystem {
  public:
+  static constexpr std::string_view kHeld = "held";
+
   // `backing`: a descriptor of a file of `bytes` bytes, open for both. `words`: the model to begin
   // with; must be understood by ParseShape.
   FileSystem(int backing, uint64_t bytes, const std::string& words);
@@ -35,7 +39,7 @@ class FileSystem {
   uint64_t bytes() const { return bytes_; }
   PacedArray& array() { return array_; }
   const std::string& words() const { return words_; }
-  // False: no such model.
+  // False: no such model, neither of ParseShape nor kHeld.
   bool SetModel(const std::string& words);
 
  private:

@@ -33,13 +33,18 @@ TimePoint PacedArray::Now() {
   return TimePoint(std::chrono::seconds(now.tv_sec) + Nanoseconds(now.tv_nsec));
 }
 
-void PacedArray::SetShape(std::optional<Shape> shape) {
+void PacedArray::SetShape(std::optional<Shape> shape) { Replace(std::move(shape), false); }
+
+void PacedArray::Hold() { Replace(std::nullopt, true); }
+
+void PacedArray::Replace(std::optional<Shape> shape, bool holding) {
   std::vector<Answer> left;
   {
     const std::lock_guard lock(mutex_);
     TakeAll(&left);
     array_.reset();
     if (shape) array_.emplace(*shape);
+    holding_ = holding;
     counts_ = {};
   }
   for (const Answer& answer : left) answer();
@@ -50,7 +55,7 @@ void PacedArray::Read(uint64_t offset, uint64_t length, Answer answer) {
     const std::lock_guard lock(mutex_);
     ++counts_.pieces;
     counts_.bytes += length;
-    if (array_) {
+    if (array_ || holding_) {
       if (!Join(offset, length, answer)) {
         ++counts_.reads;
         // Under the lock: never before a time that the model has seen.

@@ -45,6 +45,8 @@ class PacedArray {
 
   // Reads that are under way are answered at once. Nothing: no disk, reads take no time.
   void SetShape(std::optional<Shape> shape);
+  // As SetShape, of a disk that answers nothing until there is another one.
+  void Hold();
   void Read(uint64_t offset, uint64_t length, Answer answer);
   Counts counts() const;
 
@@ -58,6 +60,7 @@ class PacedArray {
   };
 
   static TimePoint Now();
+  void Replace(std::optional<Shape> shape, bool holding);
   bool Join(uint64_t offset, uint64_t length, Answer& answer);
   void SubmitFirst();
   std::optional<TimePoint> NextDue() const;
@@ -68,6 +71,7 @@ class PacedArray {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<Array> array_;                                   // nothing: no disk
+  bool holding_ = false;                                         // if so, there is no array
   std::deque<Held> held_;                                        // in order of arrival
   std::unordered_map<uint64_t, std::vector<Answer>> under_way_;  // by the array's number
   Counts counts_;

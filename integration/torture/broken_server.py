@@ -219,6 +219,29 @@ class ForgetsOne(Exchange):
         return super().answer(head)
 
 
+class ReadsOnItsLoop(Exchange):
+    """One thing at a time, and what it waits for is the disk."""
+
+    loop = threading.Lock()
+
+    def send_piece(self, fd, path, first, length):
+        with ReadsOnItsLoop.loop:
+            return super().send_piece(fd, path, first, length)
+
+
+class DawdlesOnItsLoop(Exchange):
+    """Reads aside, but has something to do with every MiB, one at a time, before it goes on."""
+
+    loop = threading.Lock()
+
+    def send_piece(self, fd, path, first, length):
+        os.pread(fd, length, first)
+        with DawdlesOnItsLoop.loop:
+            if first >> 20 != (first + length) >> 20:
+                time.sleep(0.08)
+            return super().send_piece(fd, path, first, length)
+
+
 class EndsWithoutDescriptors(Exchange):
     """See main()."""
 
@@ -271,8 +294,8 @@ class LeaksMemory(Exchange):
 
 DEFECTS = {kind.__name__: kind for kind in (
     WrongByte, ReusesBuffers, Pads, OpensAgain, OneAtATime, LosesPipelined, EndsAtHalfClose,
-    LeaksOnReset, StopsAtSignals, LosesWakeUps, ForgetsOne, EndsWithoutDescriptors,
-    SpinsWithoutDescriptors, SendsUnread, NeedsAio, LeaksMemory)}
+    LeaksOnReset, StopsAtSignals, LosesWakeUps, ForgetsOne, ReadsOnItsLoop, DawdlesOnItsLoop,
+    EndsWithoutDescriptors, SpinsWithoutDescriptors, SendsUnread, NeedsAio, LeaksMemory)}
 
 
 def serve(kind, connection, root):

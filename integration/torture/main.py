@@ -7,7 +7,7 @@ reader, hot requests stuck behind a cold disk, descriptors and memory that are l
     ci/torture --server lighttpd -k 'late-readers or resets' --no-soak
 
 The server is started anew for each scenario, on a free port, with a folder of generated files as
-its {root}. Five minutes, a gigabyte of disk; root is needed by one scenario.
+its {root}. Five minutes, a gigabyte of disk; root is needed by two scenarios.
 
 Exit status: 0 if every scenario that applies holds, 1 if one fails, 2 if the server does not start
 or an argument is wrong, 130 for Ctrl-C.

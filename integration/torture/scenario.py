@@ -22,15 +22,26 @@ class Died(AssertionError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a server is to serve, if not the folder of everybody's files: they are at `root` for
+    who is started by `wrapper`."""
+    files: typing.Any
+    root: str
+    wrapper: list
+
+
+@dataclasses.dataclass(frozen=True)
 class Scenario:
     """`wrapper`: a command before the server's, as in Server. `around`: a context manager that
-    is entered before the server starts. `requires`: names of requirements.py. `alone`: uses up what
-    all processes share."""
+    is entered before the server starts. `place`: one for a server that must end before it is left;
+    yields the Place. `requires`: names of requirements.py. `alone`: uses up what all processes
+    share."""
     name: str
     title: str
     function: typing.Callable
     wrapper: tuple = ()
     around: typing.Callable = contextlib.nullcontext
+    place: typing.Callable | None = None
     requires: tuple = ()
     alone: bool = False
 
@@ -38,25 +49,33 @@ class Scenario:
         """The figure of it holding. `start(root, wrapper=...)` starts the server."""
         _connections.clear()
         with self.around():
-            server = start(files.root, wrapper=list(self.wrapper))
-            try:
-                figure = self.function(server, files, **sizes)
-            except NotApplicable:
-                raise
-            except Exception as error:
-                if server.ended(within=1.0):
-                    raise _died(server) from error
-                if isinstance(error, TimeoutError) and str(error) == "timed out":  # a socket's
-                    raise AssertionError(f"no answer within {PATIENCE_S:.0f} s") from error
-                raise
-            finally:
-                while _connections:
-                    _connections.pop().close()
-            if not server.alive():
-                raise _died(server)
-            if server.crash():
-                raise Died(server.crash())
-            return figure
+            if self.place is None:
+                server = start(files.root, wrapper=list(self.wrapper))
+                return self._judge(server, files, sizes)
+            with self.place() as place, contextlib.ExitStack() as stack:
+                server = start(place.root, wrapper=place.wrapper)
+                stack.push(server)  # ends it before the place goes
+                return self._judge(server, place.files, sizes)
+
+    def _judge(self, server, files, sizes):
+        try:
+            figure = self.function(server, files, **sizes)
+        except NotApplicable:
+            raise
+        except Exception as error:
+            if server.ended(within=1.0):
+                raise _died(server) from error
+            if isinstance(error, TimeoutError) and str(error) == "timed out":  # a socket's
+                raise AssertionError(f"no answer within {PATIENCE_S:.0f} s") from error
+            raise
+        finally:
+            while _connections:
+                _connections.pop().close()
+        if not server.alive():
+            raise _died(server)
+        if server.crash():
+            raise Died(server.crash())
+        return figure
 
 
 def _died(server):

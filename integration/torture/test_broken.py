@@ -13,7 +13,7 @@ from torture import scenario
 from torture.catalogue import CATALOGUE
 from torture.scenario import NotApplicable
 from torture.soak import BYTES_A_REQUEST, judge
-from torture.waking import overtaken
+from torture.cold_disk import overtaken
 
 SCENARIOS = {one.name: one for one in CATALOGUE}
 pytestmark = pytest.mark.skipif(bool(servers.sanitizer()),
@@ -28,7 +28,7 @@ SIZES = {
     "half-close": {"clients": 4},
     "resets": {"clients": 25}, "signal-storm": {"rounds": 1},
     "lost-wakeups": {"transfers": 5, "small": 20},
-    "hot-behind-cold": {"downloads": 3, "seconds": 1.0},
+    "hot-behind-cold": {"downloads": 3, "size": 4 * MIB + 1, "requests": 50, "rounds": 1},
     "hot-requests": {"connections": 2, "each": 100}, "soak": {"minutes": 0.01, "batches": 2},
 }
 
@@ -44,6 +44,8 @@ FOUND = [
     ("LeaksOnReset", "resets", "descriptors more after another 25 resets"),
     ("StopsAtSignals", "signal-storm", "bytes came"),
     ("LosesWakeUps", "lost-wakeups", "while the server slept"),
+    ("ReadsOnItsLoop", "hot-behind-cold", "is not answered while the disk keeps 3 downloads"),
+    ("DawdlesOnItsLoop", "hot-behind-cold", "downloads slow hot requests down"),
     ("ForgetsOne", "hot-behind-cold", "after a later one"),
     ("ForgetsOne", "hot-requests", "for nothing"),
     ("EndsWithoutDescriptors", "descriptors", "the server ended with status 1"),
@@ -78,7 +80,7 @@ def rows(table):
 
 @pytest.mark.parametrize("defect, name, words", rows(FOUND))
 def test_a_defect_is_found(starter, files, monkeypatch, request, defect, name, words):
-    if name in ("slow-heads", "pipelining"):
+    if name in ("slow-heads", "pipelining", "hot-behind-cold"):
         monkeypatch.setattr(scenario, "PATIENCE_S", 2.0)  # for an answer that never comes
     monkeypatch.setattr(scenario, "KEPT_S", 0.5)
     with pytest.raises((AssertionError, OSError), match=f"(?s){words}"):

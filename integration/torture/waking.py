@@ -3,8 +3,7 @@
 import itertools
 import time
 
-from bench import load
-from cache import make_cold, make_warm
+from cache import make_cold
 from client import request
 from data import Checker
 
@@ -51,47 +50,6 @@ def lost_wakeups(server, files, transfers=24, small=300, size=8 * MIB + 1):
     busy = f", {slow} of {STALL_S} s or more while something worked" if slow else ""
     return (f"{transfers} cold transfers of {figure_of_bytes(size)}, {small} small ones; longest "
             f"wait {1e3 * longest:.0f} ms{busy}")
-
-
-def overtaken(spans):
-    """By how much, at most, an answer came later than that of a request which was sent after it:
-    then the server was able to answer, and did not think of this one. `spans`: (sent, took)."""
-    worst = 0.0
-    earliest = float("inf")  # answer of those that were sent later
-    for sent, took in sorted(spans, reverse=True):
-        earliest = min(earliest, sent + took)
-        worst = max(worst, sent + took - earliest)
-    return worst
-
-
-def quantile(ordered, q):
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
-
-
-@scenario("hot-behind-cold", "small hot requests during cold downloads: none is forgotten")
-def hot_behind_cold(server, files, downloads=8, seconds=2.0, size=24 * MIB + 1):
-    """One every 5 ms. How long they take is the disk's matter, and told; that one is answered
-    STALL_S later than another that was sent after it, or waits as long for nothing, is a fault."""
-    hot = files.get(1000)
-    needs_persistence(server, hot)
-    cold = [files.get(size, copy) for copy in range(downloads)]
-    make_warm(hot.path)
-    with Watch(server, cold[0].path) as watch:
-        with load.Probe(server.port, "/" + hot.name) as probe:
-            start = time.monotonic()
-            while time.monotonic() < start + seconds:
-                make_cold(*(file.path for file in cold))
-                load.drain(server.port, ["/" + file.name for file in cold])
-        spans = probe.spans
-    times = sorted(took for _, took in spans)
-    told = (f"p50 {1e3 * quantile(times, 0.5):.1f}, p99 {1e3 * quantile(times, 0.99):.1f}, "
-            f"longest {1e3 * times[-1]:.0f} ms of {len(times)}")
-    late = overtaken(spans)
-    assert late < STALL_S, f"one was answered {late:.2f} s after a later one; {told}"
-    lost = [took for sent, took in spans
-            if took >= STALL_S and watch.idle_throughout(sent, sent + took)]
-    assert not lost, f"{len(lost)} waited for nothing, the longest {max(lost):.2f} s; {told}"
-    return told
 
 
 @scenario("hot-requests", "keep-alive requests one after the other: none waits for nothing")
