@@ -14,13 +14,14 @@ namespace {
 
 constexpr std::string_view kCut = "...\n";
 
-// A path that a client chose may hold any byte: none may end the line or talk to a terminal.
+// A path that a client chose may hold any byte: none may end the line or talk to a terminal, which
+// some above ASCII do, too (C1 controls, alone or as UTF-8). So the access log has it.
 std::string Printable(std::string_view message) {
   std::string out;
   out.reserve(message.size());
   for (const char c : message) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
+    if (byte < 0x20 || byte >= 0x7f) {
       fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
     } else {
       out += c;

@@ -77,6 +77,15 @@ TEST_F(LoggerTest, NoByteOfAMessageEndsTheLineOrTalksToATerminal) {
                                              "\"x\\x0a2026 error FORGED\\x1b[31m\\x7f\"\n"});
 }
 
+// 0x9b begins a sequence for a terminal as ESC [ does, alone or as the character of that number.
+TEST_F(LoggerTest, BytesAboveAsciiAreEscaped) {
+  ExpectWrites(2, 1);
+  Logger log(kernel_, 2, spdlog::level::info);
+  log.Warn("opening \"{}\"", "\xff\x9b\x33\x31m\xc2\x9b\x33\x31m\xc3\xa4");
+  EXPECT_EQ(lines_, std::vector<std::string>{"2006-11-14T21:24:16.987Z warning opening "
+                                             "\"\\xff\\x9b31m\\xc2\\x9b31m\\xc3\\xa4\"\n"});
+}
+
 // --- Lines that nobody takes
 
 class LostLinesTest : public LoggerTest {
