@@ -92,6 +92,10 @@ class Files:
             self._known[size, copy] = self.new(size)
         return self._known[size, copy]
 
+    def known(self):
+        """All that get() has made."""
+        return list(self._known.values())
+
 
 class WrongBytes(AssertionError):
     pass

@@ -3,8 +3,10 @@
 Flat is said of two figures, each taken when all clients have left (scenario.quiet):
 
 descriptors   The fewest of the last third of the cycles are no more than the fewest of the second.
-              Every cycle does the same, and now and then one ends when no file is kept open for the
-              sake of the next request: a server that needs one more than before has lost one.
+              Every cycle does the same, and before they are counted every file has just been asked
+              for, those that were removed as well: what a server keeps open for the sake of the
+              next request, for seconds, is the same each time, however fast the cycles were. A
+              server that needs one more than before has lost one.
 memory        Private memory, anonymous and shared, of all its processes (Pss of smaps_rollup), of
               which the kernel's page cache is no part. Caches fill and allocators keep what they
               got, so the first third is warm-up; between the medians of the second and of the last
@@ -21,7 +23,7 @@ import statistics
 import time
 
 from cache import make_cold
-from client import request
+from client import fetch, request
 
 from .clients import leave, pipelining, slow_heads
 from .scenario import NotApplicable, connect, descriptors, quiet, scenario
@@ -62,7 +64,14 @@ def cycle(server, files, number, batches):
     if number % 4 == 0:
         cut, _ = truncated(server, files, 16 * MIB + 1, 8 * MIB)
         os.unlink(cut.path)
+        fetch(server.port, "/" + cut.name, method="HEAD")  # gone: no reason to keep it open
+    ask_for_all(server, files)
     return requests
+
+
+def ask_for_all(server, files):
+    for file in files.known():
+        fetch(server.port, "/" + file.name, method="HEAD")
 
 
 def private_memory(server):
