@@ -13,6 +13,7 @@ import pytest
 import disk as disks
 from data import PatternFile
 from requirements import requires
+from servers.usage import children_of
 
 pytestmark = [pytest.mark.alone, requires("fuse", "loop", "mkfs.ext4", "fio")]
 
@@ -143,9 +144,14 @@ def left_of(seen):
                 left += [f"a mount, seen by {name}" for line in mounts if seen["folder"] in line]
         except OSError:
             pass  # it has ended
-    if os.path.exists(os.path.dirname(seen["folder"])):
-        left.append(seen["folder"])
     return left
+
+
+def await_gone(seen):
+    deadline = time.monotonic() + 30
+    while left_of(seen) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left_of(seen) == []
 
 
 @pytest.mark.parametrize("victim", ["owner", "supervisor", "file system", "nobody"])
@@ -166,7 +172,48 @@ def test_nothing_outlives_its_owner(victim):
     finally:
         owner.kill()
         owner.wait()
-    deadline = time.monotonic() + 30
-    while left_of(seen) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left_of(seen) == []
+    await_gone(seen)
+    assert not os.path.exists(os.path.dirname(seen["folder"]))
+
+
+# A command of pollux-disk: leaves a daemon behind, in a session of its own, which works on the disk
+# and waits for a read that is not answered; says who is who; ends when its standard input does.
+COMMAND = """
+import json, os, sys
+root, said = sys.argv[1], os.pipe()
+with open(root + "/files/file", "wb") as file:
+    file.write(os.urandom(1 << 20))
+    file.flush()
+    os.fsync(file.fileno())
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.chdir(root + "/files")
+        with open(root + "/device/model", "w") as model:
+            model.write("held")
+        os.write(said[1], str(os.getpid()).encode())
+        open("file", "rb").read()
+    os._exit(0)
+os.wait()
+with open("/proc/self/mountinfo") as mounts:
+    device = next(line.split()[-2] for line in mounts if root + "/files" in line)
+print(json.dumps({"disk": [], "server": [int(os.read(said[0], 20))], "device": device,
+                  "folder": root}), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "file system", "nobody"])
+def test_what_a_command_leaves_running_ends_with_the_disk(tmp_path, victim):
+    with subprocess.Popen([disks.program(), str(tmp_path), "--size", "256M", "--", sys.executable,
+                           "-c", COMMAND, str(tmp_path)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as disk:
+        seen = json.loads(disk.stdout.readline())
+        seen["disk"] = children_of(disk.pid)
+        assert len(left_of(seen)) > 4, "nothing was there to be left behind"
+        if victim != "nobody":
+            os.kill(seen["disk"][0 if victim == "supervisor" else 1], signal.SIGKILL)
+        disk.stdin.close()
+        disk.wait()
+        await_gone(seen)

@@ -7,7 +7,6 @@ connection closes; the next request is served. Method: rules by path and offset;
 
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from data import Checker
 from faultfs import FaultFs
 from matrix import BACKENDS, SOUND, every
 from requirements import requires
+from servers.usage import still_there
 from swarm import Download, Swarm
 
 pytestmark = requires("fuse")
@@ -248,14 +248,31 @@ def test_a_killed_run_leaves_nothing_though_a_read_hangs(own_files, backend):
                           text=True) as process:
         *pids, root = process.stdout.readline().split()
         assert process.wait() == -signal.SIGKILL
-    for pid in map(int, pids):
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            assert select.select([pidfd], [], [], 10)[0], f"{pid} outlives the run"
-        finally:
-            os.close(pidfd)
+    assert not still_there(map(int, pids), within=10)
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         assert root not in mounts.read()
+
+
+# In a mount namespace of its own, where the mount would be left.
+_BY_HAND = """
+import os, subprocess, sys, time
+program, folder, point = sys.argv[1:]
+with subprocess.Popen([program, folder, point], stdin=subprocess.PIPE,
+                      stdout=subprocess.PIPE) as process:
+    assert process.stdout.readline() == b"pollux-faultfs: serving\\n"
+    assert os.path.ismount(point)
+    process.kill()
+deadline = time.monotonic() + 20
+while point in open("/proc/self/mountinfo").read():
+    assert time.monotonic() < deadline, "a dead mount is left"
+print(os.listdir(point))
+"""
+
+
+def test_a_killed_file_system_leaves_no_dead_mount(own_files, tmp_path):
+    own_files.new(1)
+    done = subprocess.run(["unshare", "--mount", "--propagation", "private", sys.executable, "-c",
+                           _BY_HAND, os.path.join(servers.build_folder(), "pollux-faultfs"),
+                           own_files.root, tmp_path], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

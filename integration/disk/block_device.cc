@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
-#include <sched.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -39,14 +38,6 @@ Result<int> OpenFree(std::string* path) {
 }
 
 }  // namespace
-
-Status EnterPrivateMounts() {
-  if (unshare(CLONE_NEWNS) != 0) return Failed("unshare of the mount namespace");
-  if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-    return Failed("mount --make-rprivate /");
-  }
-  return {};
-}
 
 Result<LoopDevice> LoopDevice::Attach(const std::string& path, uint64_t read_ahead_bytes) {
   const int file = open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);

@@ -1,8 +1,8 @@
 // What stands on the modelled disk: a loop device with direct I/O, and ext4.
 //
-// Nothing here outlives the process for long: the loop device clears itself when nobody has it open
-// (LO_FLAGS_AUTOCLEAR, loop(4)), and mounts are made in a namespace that goes with its last process
-// (mount_namespaces(7)).
+// Nothing here outlives its users: the loop device clears itself when nobody has it open
+// (LO_FLAGS_AUTOCLEAR, loop(4)), and mounts are made in a namespace of their own
+// (mount_namespace.h).
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,6 @@
 #include "core/base/result.h"
 
 namespace pollux::disk {
-
-// Mounts made from here on are seen by this process and its children only.
-Status EnterPrivateMounts();
 
 class LoopDevice {
  public:

@@ -1,8 +1,8 @@
 // pollux-disk: a disk of 2006, or any other, with a real file system on it.
 //
 // Two processes. This one makes and unmounts; the other answers FUSE's requests: a process that
-// waits for a disk which it serves itself could not be killed. The second dies with the first, and
-// the mounts with their namespace, whichever way the first ends.
+// waits for a disk which it serves itself could not be killed. Whichever of them is left ends all
+// who are still in their mount namespace, but for who has started them, and takes the disk down.
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -19,12 +19,15 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/base/units.h"
 #include "integration/disk/block_device.h"
 #include "integration/disk/file_system.h"
+#include "integration/disk/mount_namespace.h"
 
 namespace pollux::disk {
 namespace {
@@ -34,7 +37,8 @@ constexpr const char* kAbout =
     "model: write raid1-2006 to it, or none while files are made. Both are seen by this process\n"
     "and its children only; from outside they are /proc/PID/root/FOLDER/...\n"
     "With a command, runs it and takes the disk down when it ends; else when standard input ends,\n"
-    "or with Ctrl-C. Nothing is left behind, after kill -9 either. Needs root.";
+    "or with Ctrl-C. Who is still inside then is ended. Nothing is left behind, after kill -9\n"
+    "either. Needs root.";
 
 struct Options {
   std::string folder;
@@ -42,6 +46,7 @@ struct Options {
   uint64_t read_ahead_bytes = 128_KiB;
   std::string model = "none";
   std::vector<std::string> command;
+  pid_t owner = 0;  // who has started this; may have entered the namespace (setns(2))
 
   std::string device() const { return folder + "/device"; }
   std::string files() const { return folder + "/files"; }
@@ -59,8 +64,21 @@ sigset_t Watched() {
   return set;
 }
 
+// When `maker` has ended before its time: what it would have done.
+void TakeDownAfter(pid_t maker, int maker_fd, FileSystem& files, const Options& options) {
+  pollfd ended{maker_fd, POLLIN, 0};
+  // Without a descriptor it has ended already (ESRCH).
+  while (getppid() == maker && poll(&ended, 1, -1) < 0 && errno == EINTR) {
+  }
+  files.array().SetShape(std::nullopt);  // nothing can end who waits for a read
+  EndOthers({options.owner});
+  Unmount(options.files());
+  Unmount(options.device());
+  _exit(0);
+}
+
 // A child that does not outlive this process.
-pid_t Fork() {
+pid_t ForkCommand() {
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child != 0) return child;
@@ -69,7 +87,7 @@ pid_t Fork() {
   return 0;
 }
 
-[[noreturn]] void ServeDisk(const Options& options, int ready) {
+[[noreturn]] void ServeDisk(const Options& options, pid_t maker, int ready) {
   // The terminal's Ctrl-C is the other process's business: first the mounts have to go.
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
   // A disk does not stand in line for a processor. Refused (EPERM in a container): then it does.
@@ -80,6 +98,8 @@ pid_t Fork() {
     _exit(Fail(options.folder + ": no room for a sparse file: " + std::strerror(errno)));
   }
   FileSystem files(backing, options.bytes, options.model);
+  std::thread(TakeDownAfter, maker, OpenProcess(maker), std::ref(files), std::cref(options))
+      .detach();
   const bool served = files.Serve(options.device(), [ready] { (void)!write(ready, "r", 1); });
   _exit(served ? 0 : 2);
 }
@@ -88,10 +108,11 @@ pid_t Fork() {
 pid_t StartServer(const Options& options) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return 0;
-  const pid_t server = Fork();
+  const pid_t maker = getpid();
+  const pid_t server = fork();
   if (server == 0) {
     close(ends[0]);
-    ServeDisk(options, ends[1]);
+    ServeDisk(options, maker, ends[1]);
   }
   close(ends[1]);
   char byte = 0;
@@ -107,7 +128,7 @@ int StatusOf(int wait_status) {
 // The command's process; 0 if there is none.
 pid_t StartCommand(const Options& options, const sigset_t& watched) {
   if (options.command.empty()) return 0;
-  const pid_t child = Fork();
+  const pid_t child = ForkCommand();
   if (child != 0) return child;
   sigprocmask(SIG_UNBLOCK, &watched, nullptr);
   std::vector<char*> words;
@@ -146,6 +167,14 @@ Status Make(const Options& options, const LoopDevice& loop) {
   return MountExt4(loop.path(), options.files());
 }
 
+// Reads that are held as well: nothing can end who waits for one.
+void AnswerAll(const Options& options) {
+  const int model = open((options.device() + "/model").c_str(), O_WRONLY | O_CLOEXEC);
+  if (model < 0) return;  // the server has died, and the kernel has failed them
+  (void)!write(model, "none", 4);
+  close(model);
+}
+
 // With the disk's server at work.
 int UseDisk(const Options& options, pid_t server, const sigset_t& watched, int signals) {
   auto loop = LoopDevice::Attach(options.device() + "/disk", options.read_ahead_bytes);
@@ -157,6 +186,8 @@ int UseDisk(const Options& options, pid_t server, const sigset_t& watched, int s
     std::fflush(stdout);
   }
   const int status = Wait(server, StartCommand(options, watched), signals);
+  AnswerAll(options);
+  EndOthers({server, options.owner});
   Unmount(options.files());
   return status;
 }
@@ -187,6 +218,7 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   pollux::disk::Options options;
+  options.owner = getppid();
   CLI::App app{pollux::disk::kAbout, "pollux-disk"};
   app.add_option("FOLDER", options.folder, "An empty folder, on a file system with room")
       ->required()

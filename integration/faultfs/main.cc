@@ -1,8 +1,10 @@
 // pollux-faultfs: what the integration suite puts below a server whose disk has to fail.
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -33,12 +35,43 @@ int Refused(const std::string& why) {
   return 2;
 }
 
+// A process that unmounts `where` if this one ends without EndWatch, by SIGKILL: nobody could look
+// into the folder until somebody did. To be called before anything is mounted, or the watcher would
+// keep it alive. Returns the pipe for EndWatch; -1 if there can be no watcher, nor much else.
+int StartWatch(const std::string& where) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return -1;
+  const pid_t watcher = ::fork();
+  if (watcher == 0) {
+    ::setsid();  // out of the reach of the terminal's Ctrl-C
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ends[1]}) ::close(fd);
+    char byte = 0;
+    if (::read(ends[0], &byte, 1) == 0) ::umount2(where.c_str(), MNT_DETACH);
+    ::_exit(0);
+  }
+  ::close(ends[0]);
+  return watcher < 0 ? (::close(ends[1]), -1) : ends[1];
+}
+
+void EndWatch(int watch) {
+  (void)!::write(watch, "u", 1);
+  ::close(watch);
+}
+
 int Serve(int folder, std::vector<ReadRule> rules, const std::string& where) {
-  FaultFileSystem files(folder, std::move(rules));
-  if (const auto failure = files.Mount(where)) return Refused(*failure);
-  std::puts("pollux-faultfs: serving");
-  std::fflush(stdout);
-  files.Run();
+  const int watch = StartWatch(where);
+  if (watch < 0) return Refused(std::string("no second process: ") + std::strerror(errno));
+  {
+    FaultFileSystem files(folder, std::move(rules));
+    if (const auto failure = files.Mount(where)) {
+      EndWatch(watch);
+      return Refused(*failure);
+    }
+    std::puts("pollux-faultfs: serving");
+    std::fflush(stdout);
+    files.Run();
+  }
+  EndWatch(watch);  // its destructor has unmounted it
   return 0;
 }
 

@@ -1,6 +1,8 @@
 """What processes use: CPU, memory, descriptors, threads, by /proc (proc(5))."""
 
+import contextlib
 import os
+import select
 import time
 
 
@@ -17,6 +19,22 @@ def children_of(pid):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return found
+
+
+def still_there(pids, within):
+    """Those of the processes that do not end within so many seconds. By pidfds: nothing is polled
+    for, and nobody who gets a number later is meant."""
+    ends = {}
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            ends[pid] = os.pidfd_open(pid)
+    try:
+        deadline = time.monotonic() + within
+        return [pid for pid, end in ends.items()
+                if not select.select([end], [], [], max(0, deadline - time.monotonic()))[0]]
+    finally:
+        for end in ends.values():
+            os.close(end)
 
 
 class Usage:
