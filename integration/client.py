@@ -20,6 +20,8 @@ class Head:
         lines = raw.decode("latin-1").split("\r\n")
         self.version, _, rest = lines[0].partition(" ")
         code, _, self.reason = rest.partition(" ")
+        if not (self.version.startswith("HTTP/") and code.isascii() and code.isdigit()):
+            raise ValueError(f"no status line: {lines[0][:60]!r}")
         self.status = int(code)
         self.fields = {}
         for line in lines[1:]:

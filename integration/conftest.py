@@ -1,11 +1,8 @@
 """Fixtures: files to serve, and servers that are stopped and judged at the end of each test."""
 
-import contextlib
 import os
 import resource
-import shutil
 import signal
-import tempfile
 
 import pytest
 
@@ -14,7 +11,7 @@ import requirements
 import servers
 from data import Files
 from torture.score import Score
-from warden import warden
+from warden import temporary_folder
 
 
 def pytest_addoption(parser):
@@ -52,16 +49,8 @@ def pytest_report_header(config):
             faults.summary(config.getoption("--all-faults"), config.getoption("--server"))]
 
 
-@contextlib.contextmanager
 def _folder():
-    path = tempfile.mkdtemp(prefix="root-", dir=servers.scratch_folder())
-    os.chmod(path, 0o755)
-    warden.guard_folder(path)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        warden.forget_folder(path)
+    return temporary_folder("root-", servers.scratch_folder())
 
 
 @pytest.fixture(scope="session")

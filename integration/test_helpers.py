@@ -82,8 +82,11 @@ def test_metrics_are_read_back():
 def test_heads_are_read_strictly():
     head = Head(b"HTTP/1.1 206 Partial Content\r\nA: 1\r\na: 2\r\nContent-Length: 5")
     assert (head.status, head["A"], head.length, head.keeps_alive) == (206, "1, 2", 5, True)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not a field line: 'A : 1'"):
         Head(b"HTTP/1.1 200 OK\r\nA : 1")
+    for garbage in ("SSH-2.0-OpenSSH_9.2", "HTTP/1.1 OK", "200 OK", ""):
+        with pytest.raises(ValueError, match=f"no status line: '{garbage}'"):
+            Head(garbage.encode())
 
 
 @pytest.mark.parametrize("spec", PEERS)
@@ -152,7 +155,57 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("spec", PEERS[:1] + (["pollux"] if servers.available("pollux") else []))
+_PYTHONS = f"{sys.executable} -m http.server --bind 127.0.0.1 --directory"
+
+
+@pytest.mark.parametrize("line", [
+    f"{_PYTHONS} {{root}} {{port}}", f"{_PYTHONS} '{{root}}' {{port}}",
+    f'{_PYTHONS} "{{root}}" {{port}}', f"A=1 B='2 3' {_PYTHONS} {{root}} {{port}}",
+    f"sh -c '{_PYTHONS} \"$1\" $2' sh {{root}} {{port}}"])
+def test_command_lines_may_have_quotes_and_variables_and_folders_anything(tmp_path, line):
+    root = tmp_path / "a folder's \"name\" & $HOME `x` \\ {port}"
+    root.mkdir()
+    file = PatternFile(root / "file", 1, 1000)
+    with servers.make_server(line, root) as server:
+        fetch_checked(server.port, file)
+
+
+@pytest.mark.parametrize("spec", PEERS)
+def test_peers_serve_folders_with_spaces(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("POLLUX_SCRATCH", str(tmp_path / "a folder"))
+    file = PatternFile(tmp_path / "file", 1, 1000)
+    with servers.make_server(spec, tmp_path) as server:
+        fetch_checked(server.port, file)
+
+
+# A server that goes into the background, and there into a session of its own.
+_DAEMON = """
+import os, signal, sys
+gone, said = os.pipe()
+if os.fork():
+    os.read(gone, 1)
+    os._exit(0)
+os.setsid()
+if os.fork():
+    os._exit(0)
+with open(sys.argv[1] + "/daemon", "w") as file:
+    file.write(str(os.getpid()))
+os.write(said, b"!")
+signal.pause()
+"""
+
+
+def test_a_server_that_goes_into_the_background_is_ended_and_told_so(tmp_path):
+    (tmp_path / "daemon.py").write_text(_DAEMON)
+    server = servers.CommandServer(f"{sys.executable} {tmp_path}/daemon.py {{root}} {{port}}",
+                                   tmp_path)
+    with pytest.raises(servers.ServerError, match="(?s)did not start.*in the background"):
+        server.start()
+    assert not still_there([int((tmp_path / "daemon").read_text())], within=10)
+
+
+@pytest.mark.parametrize("spec", PEERS[:1] + (["pollux"] if servers.available("pollux") else []) + [
+    pytest.param(f"sh -c 'setsid sleep 1000 & {_PYTHONS} {{root}} {{port}}'", id="daemon")])
 def test_a_killed_run_leaves_no_process_and_no_folder(spec, files):
     """The warden's case. The folder goes with the last of them."""
     script = _KILLED.format(here=os.path.dirname(os.path.abspath(__file__)), spec=spec,

@@ -9,11 +9,13 @@ not reach the grandchildren.
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 
@@ -63,6 +65,19 @@ class Warden:
 
 
 warden = Warden()
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix, parent):
+    """One that others may look into, gone at the end of the block or of the process."""
+    path = tempfile.mkdtemp(prefix=prefix, dir=parent)
+    warden.guard_folder(path)
+    os.chmod(path, 0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        warden.forget_folder(path)
 
 
 def main():

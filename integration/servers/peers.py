@@ -4,11 +4,18 @@ import os
 import pwd
 import re
 import resource
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 
 from .server import Server, ServerError
+
+
+_KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keeper.py")
+_KEEPER_TIMEOUT_S = 10.0
 
 
 def free_port():
@@ -39,7 +46,7 @@ class NginxServer(Server):
     def command(self):
         self.port = free_port()
         temporary = "".join(
-            f"{name}_temp_path {self.folder}/{name};"
+            f'{name}_temp_path "{self.folder}/{name}";'
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         path = os.path.join(self.folder, "nginx.conf")
         with open(path, "w", encoding="utf-8") as file:
@@ -48,7 +55,7 @@ daemon off;
 user {_user_name()};
 worker_processes 1;
 worker_rlimit_nofile {_file_limit()};
-pid {self.folder}/pid;
+pid "{self.folder}/pid";
 error_log stderr warn;
 thread_pool default threads={self._threads} max_queue=65536;
 events {{ worker_connections {_file_limit() // 2}; }}
@@ -65,7 +72,7 @@ http {{
   {self._extra}
   server {{
     listen 127.0.0.1:{self.port} backlog=4096;
-    root {self.root};
+    root "{self.root}";
   }}
 }}
 """)
@@ -119,8 +126,27 @@ mimetype.assign = ( ".html" => "text/html", "" => "application/octet-stream" )
         return text
 
 
+def _quoted(line, at, value):
+    """`value` as the shell has to read it at `at`, where quotes may be open."""
+    quote = ""
+    escaped = False
+    for character in line[:at]:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif character in ("'", '"') and quote in ("", character):
+            quote = "" if quote else character
+    if quote == "'":
+        return value.replace("'", "'\\''")
+    if quote == '"':
+        return re.sub(r'([$`"\\])', r"\\\1", value)
+    return shlex.quote(value)
+
+
 class CommandServer(Server):
-    """Any command line with {port} and {root}."""
+    """Any command with {port} and {root}, as a shell has it. Below keeper.py, so that nothing
+    of it is left, wherever it hides."""
 
     name = "command"
     stop_statuses = (0, -signal.SIGTERM)  # whether it handles the signal is its own business
@@ -128,12 +154,30 @@ class CommandServer(Server):
     def __init__(self, template, root, *, signals=None, **common):
         super().__init__(root, **common)
         self._template = template
+        self._stdin = subprocess.PIPE
         self.signals = dict(signals or {})
 
     def command(self):
         self.port = free_port()
-        line = self._template.replace("{port}", str(self.port)).replace("{root}", self.root)
-        return ["/bin/sh", "-c", "exec " + line]
+        values = {"{port}": str(self.port), "{root}": self.root}
+        line = re.sub(r"\{port\}|\{root\}",
+                      lambda match: _quoted(match.string, match.start(), values[match[0]]),
+                      self._template)
+        # The shell goes, so that signals reach the server. env: NAME=VALUE may come first.
+        return [sys.executable, "-S", _KEEPER, "/bin/sh", "-c", "exec env " + line]
+
+    def pids(self):
+        return super().pids()[1:]
+
+    def signal(self, number):
+        for pid in self.pids()[:1]:
+            os.kill(pid, number)
+
+    def kill(self):
+        if self.process is not None:
+            self.process.stdin.close()
+            self._wait_exit(_KEEPER_TIMEOUT_S)
+        super().kill()
 
 
 def find_program(name):

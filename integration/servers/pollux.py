@@ -45,11 +45,11 @@ class PolluxServer(Server):
 
     def _await_ready(self, deadline):
         if not self._first_line.wait(deadline - time.monotonic()) or not self.output:
-            raise ServerError(self._report("said nothing before the deadline"
+            raise ServerError(self.report("said nothing before the deadline"
                                            if self.alive() else "did not start"))
         match = self._READY.match(self.output[0])
         if not match:
-            raise ServerError(self._report("its first line is not the agreed one"))
+            raise ServerError(self.report("its first line is not the agreed one"))
         self.port = int(match[3])
 
     def metrics(self):

@@ -42,6 +42,7 @@ class Server(Usage):
     name = "server"
     stop_signal = signal.SIGTERM
     stop_statuses = (0,)
+    _stdin = subprocess.DEVNULL
     # What its documentation allows while it serves: {number: how many a second are sensible}. Such
     # a signal harms no transfer.
     signals = {}
@@ -71,9 +72,9 @@ class Server(Usage):
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             if self._wait_exit(0.01) is not None:
-                raise ServerError(self._report("did not start"))
+                raise ServerError(self.report("did not start"))
             if time.monotonic() > deadline:
-                raise ServerError(self._report("does not accept connections"))
+                raise ServerError(self.report("does not accept connections"))
 
     # Life.
 
@@ -116,9 +117,10 @@ class Server(Usage):
         self.arguments = arguments
         with open(self.stderr_path, "wb") as stderr:
             self.process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+                arguments, stdin=self._stdin, stdout=subprocess.PIPE, stderr=stderr,
                 env=env, preexec_fn=prepare if self._limits else None, start_new_session=True)
-        warden.guard_group(self.process.pid)
+        if self._stdin == subprocess.DEVNULL:  # else it ends with its standard input
+            warden.guard_group(self.process.pid)
         self._reader = threading.Thread(target=self._read_output, daemon=True)
         self._reader.start()
 
@@ -149,7 +151,7 @@ class Server(Usage):
     def wait(self, timeout=STOP_TIMEOUT_S):
         """The exit status; a server that is still there at the deadline is killed: ServerError."""
         if self._wait_exit(timeout) is None:
-            report = self._report(f"still runs after {timeout:.0f} s", stacks=True)
+            report = self.report(f"still runs after {timeout:.0f} s", stacks=True)
             self.kill()
             raise ServerError(report)
         return self.process.returncode
@@ -162,7 +164,7 @@ class Server(Usage):
             if self.process.poll() is None:
                 self.signal(self.stop_signal)
             if self.wait(timeout) not in self.stop_statuses:
-                raise ServerError(self._report(f"exit status {self.process.returncode}"))
+                raise ServerError(self.report(f"exit status {self.process.returncode}"))
             self.check_sanitizers()
         finally:
             self.kill()
@@ -173,7 +175,7 @@ class Server(Usage):
 
     def check_sanitizers(self):
         if _SANITIZER.search(self.stderr()):
-            raise ServerError(self._report("a sanitizer reports"))
+            raise ServerError(self.report("a sanitizer reports"))
 
     def kill(self):
         """Ends everything at once; safe to call at any moment, again too."""
@@ -205,7 +207,7 @@ class Server(Usage):
         except FileNotFoundError:
             return self._last_stderr
 
-    def _report(self, what, stacks=False):
+    def report(self, what, stacks=False):
         lines = [f"{self.name}: {what}", "command: " + " ".join(self.arguments)]
         if stacks:
             lines += self._stacks()

@@ -174,7 +174,7 @@ class Storm:
         while not self._stop.is_set() or self.sent < self._at_least:
             for number, rate in self._rates.items():
                 if turn % (fastest // rate) == 0:
-                    os.kill(self._server.process.pid, number)
+                    self._server.signal(number)
                     self.sent += 1
             turn += 1
             self._stop.wait(1 / fastest)

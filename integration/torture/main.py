@@ -20,7 +20,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 INTEGRATION = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -31,7 +30,7 @@ import servers  # noqa: E402
 from client import fetch  # noqa: E402
 from torture import score  # noqa: E402
 from torture.catalogue import CATALOGUE  # noqa: E402
-from warden import warden  # noqa: E402
+from warden import temporary_folder, warden  # noqa: E402
 
 _TESTS_FAILED, _NO_TESTS = 1, 5  # pytest's exit statuses
 
@@ -48,7 +47,8 @@ def parse(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default="pollux", metavar="SERVER",
                         help="pollux, pollux:FLAG=VALUE,..., nginx, nginx-aio, lighttpd, or a "
-                             "quoted command line with {port} and {root} (default: %(default)s)")
+                             "quoted command with {port} and {root} that stays in the foreground, "
+                             "NAME=VALUE before it if need be (default: %(default)s)")
     parser.add_argument("--signals", default="", metavar="LIST",
                         help="of a command line: signals that do no harm while it serves, such as "
                              "HUP,USR1 (default: none)")
@@ -76,7 +76,8 @@ def parse(arguments):
 def name_of(spec):
     """A file's name for a server: "nginx-aio", "pollux-auto-masked", "caddy"."""
     if "{port}" in spec:
-        spec = os.path.basename(spec.split()[0])
+        words = [word for word in spec.split() if not re.match(r"\w+=", word)]
+        spec = os.path.basename(words[0]) if words else "command"
     words = re.split(r"[:,]", spec)
     return "-".join(re.sub(r"[^\w.+]+", "-", word.partition("=")[2] or word) for word in words)
 
@@ -85,13 +86,17 @@ def check_starts(options):
     """Started once before anything is judged: what does not start at all is no finding."""
     if reason := servers.unavailable(options.server):
         raise UsageError(reason)
-    with tempfile.TemporaryDirectory(prefix="root-", dir=servers.scratch_folder()) as root:
-        os.chmod(root, 0o755)
+    with temporary_folder("root-", servers.scratch_folder()) as root:
         with open(os.path.join(root, "file"), "w", encoding="ascii") as file:
             file.write("hello")
         try:
             with servers.make_server(options.server, root) as server:
-                answer = fetch(server.port, "/file")
+                try:
+                    answer = fetch(server.port, "/file")
+                except OSError:
+                    if server.ended(within=1.0):
+                        raise servers.ServerError(server.report("ended soon after its start"))
+                    raise
         except (servers.ServerError, OSError) as error:
             raise UsageError(str(error)) from error
         except ValueError as error:
