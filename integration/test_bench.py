@@ -74,7 +74,9 @@ def test_ctrl_c_takes_the_disk_down():
 
 
 @pytest.mark.parametrize("arguments, wrong", [
-    (["--contenders", "apache"], "apache"), (["--connections", "0"], "--connections")])
+    (["--contenders", "apache"], "apache"), (["--connections", "0"], "--connections"),
+    *[([f"--seconds={seconds}"], "--seconds") for seconds in ("nan", "inf", "0", "-1")],
+    (["--file-mb", "0"], "--file-mb")])
 def test_a_wrong_argument_is_one_line(arguments, wrong):
     run = start("2006", *arguments)
     _, said = run.communicate()

@@ -5,6 +5,7 @@ import copy
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -219,6 +220,29 @@ def test_what_was_not_measured_is_named_with_its_command(tmp_path):
         assert f"<code>{command}</code>" in text
     assert "Not measured yet" in text
     assert "cannot be used" in text  # of the stall's
+
+
+def test_a_score_that_cannot_be_shown_keeps_no_other_from_it(tmp_path):
+    for name in ("validate", "torture-pollux", "torture-nginx-aio"):
+        shutil.copy(os.path.join(SAMPLE, name + ".json"), tmp_path)
+    (tmp_path / "torture-empty.json").write_text('{"facts": {}}')
+    (tmp_path / "torture-odd.json").write_text('{"facts": {}, "name": "odd", "rows": [{"name": 1}]}')
+    (tmp_path / "torture-cut $HOME.json").write_text('{"facts": {}, ')
+    with open(made(tmp_path, tmp_path / "index.html"), encoding="utf-8") as file:
+        text = file.read()
+    assert "<code>pollux</code>" in text and "<code>nginx-aio</code>" in text
+    for name in ("empty", "odd", "cut $HOME"):
+        assert f"The server {name}" in text
+    assert "<code>ci/torture --server &#39;cut $HOME&#39;</code>" in text
+
+
+@pytest.mark.parametrize("typed, shown", [
+    (["/a b/integration/torture/main.py", "--server", "caddy --root {root}", "-k", "a or b"],
+     "ci/torture --server 'caddy --root {root}' -k 'a or b'"),
+    (["integration/bench/main.py", "cold", "--rounds", "2"], "ci/bench cold --rounds 2"),
+    (["/usr/lib/python3/pytest"], "otherwise"), ([""], "otherwise"), ([], "otherwise")])
+def test_commands_are_as_a_shell_reads_them(typed, shown):
+    assert sources.as_typed(shlex.join(typed), "otherwise") == shown
 
 
 def test_a_verdict_that_is_not_as_it_must_be_leads_the_page(tmp_path):

@@ -21,16 +21,6 @@ def add_arguments(parser):
                         help="connection counts, separated by commas (default: %(default)s)")
 
 
-def counts_of(options):
-    try:
-        counts = [int(word) for word in options.connections.split(",")]
-    except ValueError:
-        counts = [0]
-    if min(counts) < 1:
-        raise files.UsageError(f"--connections: {options.connections!r} is no list of numbers")
-    return counts
-
-
 def measure(contender, root, paths):
     """One download per file, all at once, from a fresh server: {"mb_per_s", "cpu_s_per_gb"}."""
     cache.make_cold(*(file.path for file in paths))
@@ -65,7 +55,7 @@ def rows_of(field, counts, measured):
 
 
 def run(options, progress):
-    counts = counts_of(options)
+    counts = contenders.counts_of(options)
     field = contenders.chosen(options, progress)
     with files.Folder("cold") as folder:
         made = folder.add_big(max(counts), progress)

@@ -38,6 +38,17 @@ def add_arguments(parser, known=None):
              "are not installed are left out with a note")
 
 
+def counts_of(options):
+    """--connections as numbers."""
+    try:
+        counts = [int(word) for word in options.connections.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise UsageError(f"--connections: {options.connections!r} is no list of numbers")
+    return counts
+
+
 def chosen(options, note, known=None, **flags):
     """The contenders that the options name, Pollux (with these flags) first; `note` is told who is
     left out."""

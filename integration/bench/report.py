@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def facts(folder):
     revision = _first_line(["git", "-C", REPOSITORY, "describe", "--always", "--dirty"])
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "revision": revision,
         "kernel": platform.release(),
         "processor": _processor(),

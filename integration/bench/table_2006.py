@@ -11,7 +11,9 @@ is the limit: each of its shapes is measured, the best median counts.
 CPU is the server's, user and system time of all threads, per GB, after the warm-up like the rates.
 "hot": a hot 1 kB request every 5 ms while ten downloads run. MB = 10^6, GB = 10^9 bytes.
 
-The files hold zeros: the disk's server keeps no byte of them. All contenders, counts and three
+The files hold zeros, of which the disk's server keeps no byte, but for a mark at the beginning, in the
+middle and at the end: after each measurement the same server is asked for some of them, and an answer
+with other bytes is no measurement. All contenders, counts and three
 rounds take about half an hour.
 
 JSON (a spread is {"median", "min", "max", "values"}):
@@ -31,7 +33,9 @@ import os
 import subprocess
 
 import cache
+import client
 import contenders
+import data
 import disk as disks
 import files
 import load
@@ -47,6 +51,9 @@ LIMIT_MB_S = 2 * 58.0
 _WARM_UP_S = 2.0
 _DOWNLOADS = 10  # behind which a hot file is asked for, and that share one file
 _HOT = "hot"
+_MARK_BYTES = 4096
+_MARKED = 3  # files of a measurement whose marks are looked at
+_SECONDS_MAX = 3600
 _DISK_SPARE = 1.06  # for what describes the file system
 
 FIELD = {
@@ -101,14 +108,9 @@ def _field(options, note):
     return list(found.values())
 
 
-def _counts(options):
-    try:
-        counts = [int(word) for word in options.connections.split(",")]
-    except ValueError:
-        counts = [0]
-    if min(counts) < 1:
-        raise files.UsageError(f"--connections: {options.connections!r} is no list of numbers")
-    return counts
+def _marks(size):
+    """Where the marks of a file of that size begin."""
+    return [0, size // 2 // _MARK_BYTES * _MARK_BYTES, size - _MARK_BYTES]
 
 
 class _Bench:
@@ -132,6 +134,8 @@ class _Bench:
                 os.posix_fallocate(file.fileno(), 0, size)
                 for at in range(0, size, len(piece)):
                     file.write(piece[:min(len(piece), size - at)])
+                for at in _marks(size):
+                    os.pwrite(file.fileno(), data.pattern(number + 1, at, _MARK_BYTES), at)
                 os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self._names.append(name)
@@ -163,10 +167,21 @@ class _Bench:
             cpu = []
             taken = self._stream(server, count, same, lambda: cpu.append(server.cpu_seconds()))
             cpu.append(server.cpu_seconds())
+            self._check(server, contender)
         total = sum(taken["bytes"])
         return {"mb_per_s": total / 1e6 / taken["seconds"],
                 "cpu_s_per_gb": (cpu[1] - cpu[0]) * 1e9 / max(1, total),
                 "least_share": min(taken["bytes"]) * count / max(1, total)}
+
+    def _check(self, server, contender):
+        size = self._options.file_mb * 10**6
+        for number, name in enumerate(self._names[:_MARKED]):
+            for at in _marks(size):
+                last = at + _MARK_BYTES - 1
+                answer = client.fetch(server.port, "/" + name, range=(at, last))
+                if (answer.head.get("content-range") != f"bytes {at}-{last}/{size}"
+                        or answer.body != data.pattern(number + 1, at, _MARK_BYTES)):
+                    raise load.LoadError(f"{contender.name}: bytes {at}-{last} of {name} are wrong")
 
     def hot(self, contender):
         with self._started(contender, hot=True) as server:
@@ -241,9 +256,11 @@ def _limits(limits):
 
 
 def run(options, progress):
-    if options.seconds <= 0 or options.file_mb < 1:
-        raise files.UsageError("--seconds and --file-mb: more than 0")
-    counts, field = _counts(options), _field(options, progress)
+    if not 0 < options.seconds <= _SECONDS_MAX:  # nor nan
+        raise files.UsageError(f"--seconds: more than 0, and {_SECONDS_MAX} at most")
+    if options.file_mb < 1:
+        raise files.UsageError("--file-mb: at least 1")
+    counts, field = contenders.counts_of(options), _field(options, progress)
     seconds = options.seconds + _WARM_UP_S
     # Nobody must come to the end of what there is, though some get three times what others get.
     wanted = max(*counts, _DOWNLOADS, int(3 * LIMIT_MB_S * seconds / options.file_mb) + 1)

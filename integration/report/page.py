@@ -79,19 +79,21 @@ def _servers(folder, validated):
 
 def _torture(folder, validated):
     found = sources.torture(folder)
+    for source in found:
+        try:
+            if source.document is not None:
+                parts.torture([source.document])  # one that cannot be shown keeps none from it
+        except sources.MISFITS as error:
+            source.document, source.problem = None, f"{type(error).__name__}: {error}"
     usable = sorted((source for source in found if source.document is not None),
                     key=lambda source: not source.name.startswith("pollux"))
     shown = [_absent(source, f"The server {source.name}") for source in found
              if source.document is None]
-    try:
-        if usable:
-            table = parts.torture([source.document for source in usable])
-            table.notes += tuple(f"{source.name}: {_stamp(source, validated)}" for source in usable)
-            table.commands = [(source.name, source.command) for source in usable]
-            shown.insert(0, table)
-    except sources.MISFITS as error:
-        usable[0].problem = f"{type(error).__name__}: {error}"
-        shown.append(_absent(usable[0], "Scores"))
+    if usable:
+        table = parts.torture([source.document for source in usable])
+        table.notes += tuple(f"{source.name}: {_stamp(source, validated)}" for source in usable)
+        table.commands = [(source.name, source.command) for source in usable]
+        shown.insert(0, table)
     return shown or [{"title": "Scores", "problem": "", "command": "ci/torture"}]
 
 

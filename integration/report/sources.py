@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import shlex
 
 BENCHMARKS = ("2006", "cold", "stall", "hot", "scale")
 
@@ -36,11 +37,15 @@ class Source:
 
 
 def as_typed(command, otherwise):
-    """"ci/bench cold --rounds 2" of the arguments of the program behind it."""
+    """"ci/bench cold --rounds 2" of the arguments of the program behind it, for a shell."""
     if str(command).startswith("ci/"):
         return command
-    found = re.fullmatch(r"(?:\S*/)?(bench|torture|validate)/main\.py\b(.*)", str(command), re.S)
-    return f"ci/{found[1]}{found[2]}" if found else otherwise
+    try:
+        program, *arguments = shlex.split(str(command))
+    except ValueError:  # none, or a quote without an end
+        return otherwise
+    found = re.fullmatch(r"(?:.*/)?(bench|torture|validate)/main\.py", program, re.S)
+    return shlex.join([f"ci/{found[1]}", *arguments]) if found else otherwise
 
 
 def read_json(path):
@@ -106,5 +111,6 @@ def torture(folder):
     found = []
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "torture-*.json"))):
         name = os.path.basename(path)[len("torture-"):-len(".json")]
-        found.append(_optional(path, name, f"ci/torture --server {name}", "facts"))
+        found.append(_optional(path, name, f"ci/torture --server {shlex.quote(name)}",
+                               "facts"))
     return found

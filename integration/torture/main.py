@@ -32,6 +32,7 @@ from torture import score  # noqa: E402
 from torture.catalogue import CATALOGUE  # noqa: E402
 from warden import temporary_folder, warden  # noqa: E402
 
+SOAK_MINUTES_MAX = 7 * 24 * 60
 _TESTS_FAILED, _NO_TESTS = 1, 5  # pytest's exit statuses
 
 
@@ -67,6 +68,8 @@ def parse(arguments):
     options.name = options.name or name_of(options.server)
     if not re.fullmatch(r"[\w.=,:+-]+", options.name):
         parser.error("--name: letters, digits and . = , : + - only")
+    if not 0 < options.soak <= SOAK_MINUTES_MAX:  # nor nan
+        parser.error(f"--soak: more than 0 minutes, and {SOAK_MINUTES_MAX} at most")
     for name in filter(None, options.signals.split(",")):
         if "SIG" + name.strip().upper().removeprefix("SIG") not in signal.Signals.__members__:
             parser.error(f"--signals: no signal '{name}'; as in HUP,USR1")

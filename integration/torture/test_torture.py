@@ -55,6 +55,7 @@ def test_a_server_that_does_not_start_is_shown_with_its_last_words():
     (["--server", "apache"], "'apache' is none of pollux, nginx"),
     (["--server", "true {port}", "--name", "../x"], "--name"),
     (["--soak", "often"], "--soak"),
+    (["--soak", "nan"], "--soak"),
 ])
 def test_a_wrong_argument_is_a_line_and_status_2(arguments, words):
     done = torture(*arguments)
