@@ -1,6 +1,8 @@
 """The mutants of fakes/mutants and the command that runs them: each patch still applies, and says
 what it breaks and who has to notice. That they are noticed is for ci/mutants itself."""
 
+import importlib.machinery
+import importlib.util
 import os
 import signal
 import subprocess
@@ -17,6 +19,19 @@ import planted  # noqa: E402
 COMMAND = os.path.join(servers.REPOSITORY, "ci", "mutants")
 FOLDER = os.path.join(servers.REPOSITORY, "fakes", "mutants")
 PATCHES = planted.read_patches(FOLDER)
+
+
+def load(path):
+    """A command as a module: its name has no .py."""
+    loader = importlib.machinery.SourceFileLoader("mutants", path)
+    spec = importlib.util.spec_from_loader("mutants", loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mutants"] = module  # dataclasses look there
+    loader.exec_module(module)
+    return module
+
+
+mutants = load(COMMAND)
 
 
 def run(*arguments):
@@ -84,3 +99,30 @@ def test_file_that_is_no_patch_is_named(tmp_path):
     (tmp_path / "bad.patch").write_text("Breaks: nothing\n")
     with pytest.raises(planted.PatchError, match="bad.patch: no diff"):
         planted.read_patches(tmp_path)
+
+
+PASSES = "[ RUN      ] A.Passes\n[       OK ] A.Passes (0 ms)\n"
+FAILS = "[ RUN      ] A.Fails\nx.cc:1: Failure\n[  FAILED  ] A.Fails (0 ms)\n"
+FAILS_WITH = "[ RUN      ] W/A.Fails/0\n[  FAILED  ] W/A.Fails/0, where GetParam() = Linux (0 ms)\n"
+SUMMARY = "[  FAILED  ] 1 test, listed below:\n[  FAILED  ] A.Fails\n\n 1 FAILED TEST\n"
+
+
+@pytest.mark.parametrize("out, noticed_by", [
+    (PASSES + FAILS + SUMMARY, ["A.Fails"]),
+    (FAILS_WITH, ["W/A.Fails/0"]),
+    (PASSES + "[ RUN      ] A.Dies\n", ["A.Dies died"]),
+    (FAILS + "[ RUN      ] A.Dies\n", ["A.Fails", "A.Dies died"]),
+])
+def test_failed_test_or_death_in_one_notices(out, noticed_by):
+    assert mutants.tests_not_passed("sys_test", -6, out, "") == noticed_by
+
+
+@pytest.mark.parametrize("out", [
+    "",                                # it did not start
+    "[==========] Running 2 tests.\n",
+    PASSES,                            # a sanitizer's complaint at the end, say
+    "[ RUN      ] A.Skips\n[  SKIPPED ] A.Skips (0 ms)\n",
+])
+def test_program_that_ends_outside_of_its_tests_has_noticed_nothing(out):
+    with pytest.raises(mutants.NotAsItMustBe, match="sys_test ended with 127.*no such library"):
+        mutants.tests_not_passed("sys_test", 127, out, "no such library")
