@@ -245,17 +245,37 @@ class Strace:
             self._process.communicate()
 
 
-_STRUCK = re.compile(r"^pollux-(?:faulty|short): struck (\S+) (\d+) of (\d+)$", re.M)
+_STRUCK = re.compile(r"^pollux-faulty: struck (\S+) (\d+) of (\d+)$", re.M)
 
 
-def shim(row):
-    """The environment that makes a server's calls short."""
-    return {"POLLUX_FAULTS": row.rule,
-            "LD_PRELOAD": os.path.join(servers.build_folder(), "pollux-short.so")}
+class Shim:
+    """The row's short counts, in a server that is started with `env`."""
+
+    _LIBRARY = "pollux-short.so"
+
+    def __init__(self, row, folder):
+        self._call = row.call
+        self._log = os.path.join(folder, "struck")
+        with open(self._log, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), 0o666)  # a server may change its user
+        self.env = {"POLLUX_FAULTS": row.rule, "POLLUX_SHORT_LOG": self._log,
+                    "LD_PRELOAD": os.path.join(servers.build_folder(), self._LIBRARY)}
+
+    def loaded_by(self, server):
+        """False of a static program, and of one with privileges of its own (ld.so(8))."""
+        for pid in server.pids():
+            with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+                if self._LIBRARY in maps.read():
+                    return True
+        return False
+
+    def struck(self):
+        with open(self._log, encoding="ascii") as file:
+            return self._call in file.read().split()
 
 
 def struck_in(text):
-    """How often pollux-faulty, or the shim, says at its end (`text`, standard error) it struck."""
+    """How often pollux-faulty says at its end (`text`, standard error) that it struck."""
     return sum(int(count) for _, count, _ in _STRUCK.findall(text))
 
 

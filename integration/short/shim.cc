@@ -1,23 +1,28 @@
 // pollux-short.so: preloaded into a server that is not Pollux (LD_PRELOAD, ld.so(8)), it makes
 // calls transfer less than they were asked for, by the rules in $POLLUX_FAULTS
 // (fakes/fault_kernel.h; only short= of calls that are here). As there, the length that the kernel
-// is asked for is shortened, so that nothing is lost or invented. When the process ends it says
-// what was struck:
+// is asked for is shortened, so that nothing is lost or invented. Each process writes a line into
+// the file that $POLLUX_SHORT_LOG names when a call is struck for the first time, and at once: a
+// server may end by a signal, without any destructor.
 //
-//   pollux-short: struck sendfile 12 of 30
+//   sendfile
 //
 // (recv and read of a socket are left alone: a short count may be taken for the end of what is
 // there by who waits edge-triggered, as epoll(7) tells them to.)
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "fakes/fault_kernel.h"
@@ -39,7 +44,7 @@ class Shim final {
     for (const FaultRule& rule : rules_) {
       if (rule.call != call || rule.error != 0 || n < rule.first || n > rule.last) continue;
       if ((n - rule.first) % rule.every != 0) continue;
-      ++struck_[index];
+      if (!struck_[index].exchange(true)) Log(ToString(call));
       return std::min<size_t>(count, rule.short_to);
     }
     return count;
@@ -54,21 +59,29 @@ class Shim final {
       std::exit(2);
     }
     rules_ = *std::move(rules);
+    const char* log = std::getenv("POLLUX_SHORT_LOG");
+    log_ = log != nullptr ? log : "";
   }
 
-  ~Shim() {
-    for (size_t i = 0; i < kFaultCalls; ++i) {
-      if (struck_[i] == 0) continue;
-      ::dprintf(STDERR_FILENO, "pollux-short: struck %s %llu of %llu\n",
-                ToString(static_cast<FaultCall>(i)), static_cast<unsigned long long>(struck_[i]),
-                static_cast<unsigned long long>(calls_[i]));
+  // Opened each time: no descriptor of the server's is taken, or mistaken for the file's.
+  void Log(const char* call) const {
+    const int error = errno;
+    const int fd = ::open(log_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd >= 0) {
+      ::dprintf(fd, "%s\n", call);
+      ::close(fd);
     }
+    errno = error;
   }
 
   std::vector<FaultRule> rules_;
+  std::string log_;
   std::array<std::atomic<uint64_t>, kFaultCalls> calls_{};
-  std::array<std::atomic<uint64_t>, kFaultCalls> struck_{};
+  std::array<std::atomic<bool>, kFaultCalls> struck_{};
 };
+
+// Before main(): nginx's workers have no environment.
+[[gnu::constructor]] void ReadRules() { (void)Shim::Instance(); }
 
 // The function that would have been called.
 template <typename Function>
