@@ -69,6 +69,12 @@ Listener::Listener(Kernel& kernel, EventLoop& loop, Logger& log, Fd socket, Acce
       backoff_([this] { Watch(); }) {}
 
 Status Listener::Start() {
+  if (Status s = Register(); !s) return s;
+  started_ = true;
+  return {};
+}
+
+Status Listener::Register() {
   Result<Registration> registration = loop_.Register(socket_.get(), POLLIN, this);
   if (!registration) return Err(registration.error());
   registration_ = std::move(*registration);
@@ -93,12 +99,20 @@ void Listener::Close() {
 
 // The one place that decides whether the listener is in the poll set.
 void Listener::Watch() {
-  if (!registration_.valid()) return;
+  if (!started_ || !socket_.valid()) return;
   const bool wanted = !paused_ && !backoff_.armed();
-  if (Status s = registration_.SetEvents(wanted ? POLLIN : 0); !s) {
-    // ENOMEM of epoll_ctl: tried again a little later, or the listener would stay deaf.
-    loop_.timers().Arm(backoff_, loop_.now() + kAcceptBackoff);
+  Status done;
+  if (registration_.valid()) {
+    done = registration_.SetEvents(wanted ? POLLIN : 0);
+  } else if (wanted) {
+    done = Register();
   }
+  if (done) return;
+  // ENOMEM of epoll_ctl. To be left in the set would mean to be woken turn after turn for clients
+  // that are not accepted; EPOLL_CTL_DEL needs no memory.
+  registration_.Reset();
+  // Tried again a little later, or the listener would stay deaf.
+  if (wanted) loop_.timers().Arm(backoff_, loop_.now() + kAcceptBackoff);
 }
 
 Listener::Verdict Listener::Classify(int code) {

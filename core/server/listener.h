@@ -74,6 +74,7 @@ class Listener final : public FdeventCallback {
   enum class Verdict { kNext, kNothingLeft, kShortage, kUnknown };
   static Verdict Classify(int code);
   void BackOff(const Error& error);
+  Status Register();
   void Watch();
 
   Kernel& kernel_;
@@ -83,6 +84,7 @@ class Listener final : public FdeventCallback {
   Acceptor& acceptor_;
   Registration registration_;  // after socket_: leaves the poll set before the close
   Timer backoff_;
+  bool started_ = false;
   bool paused_ = false;
   uint64_t accepted_ = 0;
   uint64_t shortages_ = 0;

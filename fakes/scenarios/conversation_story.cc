@@ -147,7 +147,8 @@ void ConversationStory::PrepareWorld() {
   }
   signals_.push_back(std::make_unique<Event>(
       kernel_, "SIGTERM comes", Footprint::Everything(),
-      [this] { kernel_.signals().SendToProcess(SIGTERM); }, [this] { return Finished(); }));
+      [this] { kernel_.signals().SendToProcess(SIGTERM); },
+      [this] { return Finished() && kernel_.signals().Handles(SIGTERM); }));
 }
 
 void ConversationStory::Serve() {

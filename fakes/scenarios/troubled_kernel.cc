@@ -138,7 +138,10 @@ Result<int> TroubledKernel::epoll_create1(int flags) {
 Status TroubledKernel::epoll_ctl(int epfd, int op, int fd, epoll_event* event) {
   // Taking something out needs no memory.
   if (op == EPOLL_CTL_DEL) return ForwardingKernel::epoll_ctl(epfd, op, fd, event);
-  if (const auto error = Fails("epoll_ctl", {ENOMEM, ENOSPC})) return Err(*error);
+  // ENOSPC is for what is added alone.
+  const bool adds = op == EPOLL_CTL_ADD;
+  const auto error = adds ? Fails("epoll_ctl", {ENOMEM, ENOSPC}) : Fails("epoll_ctl", {ENOMEM});
+  if (error) return Err(*error);
   return ForwardingKernel::epoll_ctl(epfd, op, fd, event);
 }
 

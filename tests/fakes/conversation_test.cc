@@ -220,6 +220,19 @@ TEST(ConversationStoryTest, IsCleanWhateverTheScheduleAndThePlace) {
   }
 }
 
+// The last client may be gone before the server has said what SIGTERM is to do.
+TEST(ConversationStoryTest, IsCleanHoweverEarlyTheClientLeaves) {
+  Resources resources;
+  StoryOptions options;
+  options.script = std::string("\0\xffq", 3);
+  for (size_t others_first = 0; others_first < 60; ++others_first) {
+    ReplayStrategy replay(Choices(others_first, 1));
+    (void)replay.Begin();
+    const Outcome outcome = TellConversation(options, replay, resources, nullptr);
+    ASSERT_FALSE(outcome.violation) << others_first << ": " << outcome.violation->text;
+  }
+}
+
 // Every call that may fail does so once, as in SQLite's tests: all choices are 0 but one.
 TEST(ConversationStoryTest, IsCleanWhicheverCallFails) {
   Resources resources;

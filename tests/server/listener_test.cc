@@ -156,6 +156,21 @@ TEST_F(ListenerTest, AListenerThatCannotBeWatchedTriesAgain) {
   EXPECT_EQ(connections_.size(), 2u);
 }
 
+// Told of clients turn after turn whom it does not accept, the loop would spin.
+TEST_F(ListenerTest, WhoseEventsCannotBeChangedLeavesThePollSet) {
+  accept_more_ = false;
+  auto clients = ConnectMany(3);
+  // A connection is registered, then the listener pauses.
+  kernel_.epoll_ctl_calls.errors = {0, ENOMEM};
+  Turn();
+  EXPECT_TRUE(kernel_.epoll_ctl_calls.errors.empty());
+  EXPECT_EQ(connections_.size(), 1u);
+  EXPECT_EQ(ReadyNow(), 0u);
+  listener_->Resume();
+  Turn();
+  EXPECT_EQ(connections_.size(), 2u);
+}
+
 TEST_F(ListenerTest, ClosedItRefusesClients) {
   listener_->Close();
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
