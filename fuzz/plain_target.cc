@@ -39,7 +39,11 @@ std::optional<std::string> Decoded(std::string_view text) {
 // What stands between brackets: IPv6address, or IPvFuture = "v" 1*HEXDIG "." 1*( name / ":" ).
 bool IsLiteral(const std::string& text) {
   in6_addr address;
-  if (::inet_pton(AF_INET6, text.c_str(), &address) == 1) return true;
+  // Without the first condition a NUL would end the text for inet_pton.
+  if (ConsistsOf(text, "0123456789abcdefABCDEF:.") &&
+      ::inet_pton(AF_INET6, text.c_str(), &address) == 1) {
+    return true;
+  }
   const size_t dot = text.find('.');
   if (dot == std::string::npos || (text[0] != 'v' && text[0] != 'V')) return false;
   const std::string version = text.substr(1, dot - 1), rest = text.substr(dot + 1);
