@@ -222,7 +222,7 @@ def main():
     folder = sys.argv[1]
     for name, text in REQUESTS.items():
         data = text.encode("latin-1") if name.startswith(("s5.5", "m2")) else text.encode()
-        write(folder, "request_head", name, b"\x07" + data)
+        write(folder, "request_head", name, b"\x07" + data[:3071])
         write(folder, "differential", name, data)
         head, _, rest = text.partition("\r\n\r\n")
         lines = head.split("\r\n")
@@ -234,6 +234,13 @@ def main():
         script = data.replace(MARK, MARK * 2)
         write(folder, "server", name, server_input(script))
         write(folder, "server", name + "-small-limits", server_input(script, settings=64 | 3 | 4))
+    # The limits of its own that the target has.
+    for name, text in {"twenty-fields": get(fields="A: b\r\n" * 19),
+                       "twenty-one-fields": get(fields="A: b\r\n" * 20),
+                       "longest-target": get("/" + "a" * 1023),
+                       "too-long-target": get("/" + "a" * 1024),
+                       "largest-head": get(fields="A: " + "b" * (2048 - 39) + "\r\n")}.items():
+        write(folder, "request_head", name, b"\x07" + text.encode())
     write(folder, "body", "content", b"\x01\x0b" + b"hello")
     write(folder, "body", "content-too-large", b"\x01\xff" + b"hello")
     for name, script in CONVERSATIONS.items():
