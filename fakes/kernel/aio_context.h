@@ -70,6 +70,7 @@ class AioContext {
 
   std::vector<std::unique_ptr<ReadUnderWay>> under_way;
   std::deque<io_event> ring;
+  bool dead = false;  // io_destroy(2) has begun: no call knows it any more, but those that sleep
 
  private:
   const unsigned capacity_;

@@ -17,35 +17,42 @@ Connection::Connection(Scheduler& scheduler, Frames& frames, size_t capacity, si
 
 Connection::~Connection() { DropQueue(); }
 
-long Connection::Room(size_t length) const {
+// How many of `length` bytes there is room for; or, negative, an errno. An error is told once.
+long Connection::Room(size_t length) {
+  Writes();
+  if (pending_error_ != 0) return -std::exchange(pending_error_, 0);
+  if (reset_ || local_fin_) return -EPIPE;
+  if (length == 0) return 0;
   if (queued_ >= capacity_) return -EAGAIN;
   return static_cast<long>(std::min(length, capacity_ - queued_));
 }
 
-// The errno of a stream that cannot be written to; 0 if it can. An error is told once.
-long Connection::Broken() {
-  Writes();
-  if (pending_error_ != 0) return -std::exchange(pending_error_, 0);
-  if (reset_ || local_fin_) return -EPIPE;
-  return 0;
-}
-
-long Connection::Send(const char* data, size_t length) {
-  if (const long broken = Broken(); broken != 0) return broken;
-  if (length == 0) return 0;
-  const long taken = Room(length);
-  if (taken <= 0) return taken;
-  Segment segment;
-  segment.length = static_cast<size_t>(taken);
-  segment.copied.assign(data, segment.length);
+void Connection::Append(Segment segment) {
   queued_ += segment.length;
   queue_.push_back(std::move(segment));
+}
+
+// `taken`: what Room said.
+long Connection::Queue(long taken, Segment segment) {
+  if (taken <= 0) return taken;
+  segment.length = static_cast<size_t>(taken);
+  Append(std::move(segment));
+  return Answered(taken);
+}
+
+long Connection::Answered(long taken) {
+  if (peer_closed_) Break();
   return taken;
 }
 
+long Connection::Send(const char* data, size_t length) {
+  const long taken = Room(length);
+  Segment segment;
+  if (taken > 0) segment.copied.assign(data, static_cast<size_t>(taken));
+  return Queue(taken, std::move(segment));
+}
+
 long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
-  if (const long broken = Broken(); broken != 0) return broken;
-  if (length == 0) return 0;
   const long taken = Room(length);
   if (taken <= 0) return taken;
   const std::shared_ptr<const StackTrace> stack = scheduler_.StackHere();
@@ -65,38 +72,25 @@ long Connection::SendPages(MemoryFile& file, size_t offset, size_t length) {
     segment.frame->sent_by = segment.sent_by = stack;
     offset += segment.length;
     left -= segment.length;
-    queued_ += segment.length;
-    queue_.push_back(std::move(segment));
+    Append(std::move(segment));
   }
-  return taken;
+  return Answered(taken);
 }
 
-long Connection::SendCached(std::shared_ptr<const std::string> content, size_t offset,
+long Connection::SendCached(std::shared_ptr<const std::string> content,
+                            std::shared_ptr<const std::vector<ZeroedBytes>> zeroed, size_t offset,
                             size_t length) {
-  if (const long broken = Broken(); broken != 0) return broken;
-  if (length == 0) return 0;
-  const long taken = Room(length);
-  if (taken <= 0) return taken;
   Segment segment;
-  segment.length = static_cast<size_t>(taken);
   segment.content = std::move(content);
+  segment.zeroed = std::move(zeroed);
   segment.offset = offset;
-  queued_ += segment.length;
-  queue_.push_back(std::move(segment));
-  return taken;
+  return Queue(Room(length), std::move(segment));
 }
 
 long Connection::SendSymbols(const SymbolExtent& what) {
-  if (const long broken = Broken(); broken != 0) return broken;
-  if (what.length == 0) return 0;
-  const long taken = Room(what.length);
-  if (taken <= 0) return taken;
   Segment segment;
-  segment.length = static_cast<size_t>(taken);
   segment.symbol = Symbol{what.file, what.offset};
-  queued_ += segment.length;
-  queue_.push_back(std::move(segment));
-  return taken;
+  return Queue(Room(what.length), std::move(segment));
 }
 
 long Connection::Receive(char* data, size_t length, bool peek) {
@@ -112,8 +106,9 @@ long Connection::Receive(char* data, size_t length, bool peek) {
     }
     return static_cast<long>(taken);
   }
+  if (peer_fin_) return 0;  // SOCK_DONE, whatever came after the end (tcp_recvmsg)
   if (pending_error_ != 0) return -std::exchange(pending_error_, 0);
-  if (peer_fin_ || reset_ || local_shut_read_) return 0;
+  if (reset_ || local_shut_read_) return 0;
   return -EAGAIN;
 }
 
@@ -201,7 +196,13 @@ void Connection::TakeFrom(const Segment& segment, size_t count, std::vector<Symb
 void Connection::TakeFrom(const Segment& segment, size_t count, std::string* out) {
   const std::string& bytes = segment.content != nullptr ? *segment.content : segment.copied;
   if (segment.frame == nullptr) {
+    const size_t before = out->size(), end = segment.offset + count;
     out->append(bytes, segment.offset, count);
+    if (segment.zeroed == nullptr) return;
+    for (const ZeroedBytes& zeroes : *segment.zeroed) {
+      const size_t from = std::max(zeroes.from, segment.offset), to = std::min(zeroes.to, end);
+      if (from < to) out->replace(before + from - segment.offset, to - from, to - from, '\0');
+    }
   } else {
     frames_.Reads();
     const std::string_view now(segment.frame->data() + segment.offset, count);
@@ -214,8 +215,22 @@ void Connection::TakeFrom(const Segment& segment, size_t count, std::string* out
 
 void Connection::PeerReset() {
   Writes();
+  Break();
+}
+
+void Connection::PeerClose() {
+  Writes();
+  if (queued_ > 0) {
+    Break();
+  } else {
+    peer_fin_ = peer_closed_ = true;
+  }
+}
+
+// A reset comes. After the end of the peer's stream its errno is another (tcp_reset: CLOSE_WAIT).
+void Connection::Break() {
   reset_ = true;
-  pending_error_ = ECONNRESET;
+  pending_error_ = peer_fin_ && !local_fin_ ? EPIPE : ECONNRESET;
   DropQueue();
 }
 

@@ -6,7 +6,8 @@
 // with what was there when it was queued: a difference is reported.
 //
 // Not modelled: packets, loss, acknowledgement. Of a full queue the part that fits the peer's
-// receive buffer counts as acknowledged, as on loopback.
+// receive buffer counts as acknowledged, and an answer to what is sent (a reset, from a peer that
+// is gone) is there when the call returns, as on loopback.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,13 @@
 
 namespace pollux::sim {
 
+// Bytes of a file that were zeroed in place, [from, to): the rest of the page that it ended in when
+// it was cut off. Whoever refers to that page sees them.
+struct ZeroedBytes {
+  size_t from = 0;
+  size_t to = 0;
+};
+
 class Connection {
  public:
   // `capacity` bytes fit between the two, of which `peer_buffer` in the peer's.
@@ -36,7 +44,10 @@ class Connection {
   long Send(const char* data, size_t length);
   // References to `length` bytes at `offset` of `file`, or of `content`.
   long SendPages(MemoryFile& file, size_t offset, size_t length);
-  long SendCached(std::shared_ptr<const std::string> content, size_t offset, size_t length);
+  // `zeroed`: of that content, now and later.
+  long SendCached(std::shared_ptr<const std::string> content,
+                  std::shared_ptr<const std::vector<ZeroedBytes>> zeroed, size_t offset,
+                  size_t length);
   long SendSymbols(const SymbolExtent& what);
   long Receive(char* data, size_t length, bool peek);
   void ShutdownWrite() {
@@ -95,10 +106,9 @@ class Connection {
     peer_fin_ = true;
   }
   void PeerReset();
-  void PeerClose() {
-    Writes();
-    peer_fin_ = true;
-  }
+  // close(2): a reset if it has not taken all that was sent, else the end of its stream. What is
+  // sent from then on is answered with a reset.
+  void PeerClose();
 
   // Whether somebody's queue holds references to memory files: a peer that takes bytes looks at
   // their frames then.
@@ -108,19 +118,23 @@ class Connection {
  private:
   struct Segment {
     size_t length = 0;
-    Frame* frame = nullptr;                      // where it is, or
-    std::shared_ptr<const std::string> content;  // or, if neither, `copied`
-    std::string copied;                          // of a frame: what it held when it was queued
-    size_t offset = 0;                           // of its first byte in whichever it is
-    std::optional<Symbol> symbol;                // instead of bytes: its page's start, or its own
+    Frame* frame = nullptr;                                  // where it is, or
+    std::shared_ptr<const std::string> content;              // or, if neither, `copied`
+    std::shared_ptr<const std::vector<ZeroedBytes>> zeroed;  // of `content`
+    std::string copied;            // of a frame: what it held when it was queued
+    size_t offset = 0;             // of its first byte in whichever it is
+    std::optional<Symbol> symbol;  // instead of bytes: its page's start, or its own
     uint64_t queued_at_step = 0;
     std::shared_ptr<const StackTrace> sent_by;  // frame bytes; null if not kept
   };
 
   void Reads() const { scheduler_.access().Read(object_, "a connection"); }
   void Writes() const { scheduler_.access().Write(object_, "a connection"); }
-  long Room(size_t length) const;
-  long Broken();
+  long Room(size_t length);
+  void Append(Segment segment);
+  long Queue(long taken, Segment segment);
+  long Answered(long taken);
+  void Break();
   void TakeFrom(const Segment& segment, size_t count, std::string* out);
   void TakeFrom(const Segment& segment, size_t count, std::vector<SymbolExtent>* out);
   void ReportChanged(const Segment& segment);
@@ -137,11 +151,12 @@ class Connection {
   std::string input_;
   size_t input_taken_ = 0;
   bool peer_fin_ = false;
+  bool peer_closed_ = false;
   bool local_fin_ = false;
   bool local_shut_read_ = false;
   bool local_closed_ = false;
   bool linger_zero_ = false;
-  bool reset_ = false;    // by the peer
+  bool reset_ = false;    // by the peer's side
   bool aborted_ = false;  // by the process
   int pending_error_ = 0;
 };

@@ -24,12 +24,18 @@ struct Inode {
   ino_t number = 0;
   std::string path;
   std::shared_ptr<const std::string> content;  // kRegular
-  uint64_t symbolic_bytes = 0;                 // kRegular, if there is no content: its length
-  std::unique_ptr<MemoryFile> memory;          // kMemory
-  bool cached = false;                         // kRegular: its pages are in the page cache
-  std::unique_ptr<PageCache> pages;            // kRegular, on a modelled disk: which of them
+  // Of pages that were in the page cache; null: none yet, and nobody refers to them.
+  std::shared_ptr<std::vector<ZeroedBytes>> zeroed;
+  uint64_t symbolic_bytes = 0;         // kRegular, if there is no content: its length
+  std::unique_ptr<MemoryFile> memory;  // kMemory
+  bool cached = false;                 // kRegular: its pages are in the page cache
+  std::unique_ptr<PageCache> pages;    // kRegular, on a modelled disk: which of them
   time_t mtime = 0;
 
+  const std::shared_ptr<std::vector<ZeroedBytes>>& Zeroed() {
+    if (zeroed == nullptr) zeroed = std::make_shared<std::vector<ZeroedBytes>>();
+    return zeroed;
+  }
   size_t size() const {
     if (kind == Kind::kRegular) return content != nullptr ? content->size() : symbolic_bytes;
     return kind == Kind::kMemory ? memory->size() : 0;

@@ -66,13 +66,18 @@ Footprint ProcessSignals::MaskFootprint(const SimThread& thread, uint64_t mask) 
   Footprint footprint = LeaderMaskFootprint(thread);
   const uint64_t opened = thread.mask & ~mask;
   if (opened != 0) footprint.Add(TakingFootprint(thread, opened)).Read(kLeaderMask);
+  // Those with a handler are in every step's footprint for as long as they are open.
+  const uint64_t closed = mask & ~thread.mask & ~handled_;
+  if (closed != 0) footprint.Add(OfProcess(closed, &Footprint::reads).Read(thread.signals_object));
   return footprint;
 }
 
-// One that is ignored is kept if it is blocked where it would go: that depends on a mask.
+// One that is ignored is kept if it is blocked where it would go: that depends on a mask. And one
+// with its default action may end the process in any step of whoever has it open: no step declares
+// that, so that this one depends on all.
+// (Not of what a thread sends itself.)
 Footprint ProcessSignals::SendFootprint(int signum, const SimThread* thread) const {
-  const struct sigaction& action = actions_[signum];
-  if (action.sa_handler == SIG_IGN) return Footprint::Everything();
+  if (!Handles(signum) && thread != &scheduler_.current()) return Footprint::Everything();
   const Footprint footprint = thread != nullptr ? Footprint().Write(thread->signals_object)
                                                 : OfProcess(SignalBit(signum), &Footprint::writes);
   return Footprint(footprint).Read(kDispositions);
@@ -103,8 +108,15 @@ bool ProcessSignals::Ignored(int signum) const {
   return signum == SIGCHLD || signum == SIGURG || signum == SIGWINCH || signum == SIGCONT;
 }
 
+// A handler that was taken away after the sender had said what it touches is an undeclared access.
+void ProcessSignals::CheckSender(int signum, const SimThread* to) const {
+  if (Handles(signum) || to == &scheduler_.current()) return;
+  scheduler_.access().Touch(Footprint::Everything(), "who has a signal without a handler open");
+}
+
 void ProcessSignals::SendToThread(SimThread& thread, int signum) {
   const uint64_t bit = SignalBit(signum);
+  CheckSender(signum, &thread);
   if (Ignored(signum) && (thread.mask & bit) == 0) return;
   scheduler_.access().Write(thread.signals_object, "a thread's pending signals");
   thread.pending |= bit;
@@ -112,43 +124,63 @@ void ProcessSignals::SendToThread(SimThread& thread, int signum) {
 
 void ProcessSignals::SendToProcess(int signum) {
   const uint64_t bit = SignalBit(signum);
+  CheckSender(signum, nullptr);
   // Linux looks at the leader's mask only: what that blocks may be wanted later.
   if (Ignored(signum) && (scheduler_.leader().mask & bit) == 0) return;
   scheduler_.access().Touch(OfProcess(bit, &Footprint::writes), "the process's pending signals");
   pending_ |= bit;
 }
 
-bool ProcessSignals::Deliver(SimThread& thread, Mask mask) {
-  bool any = false;
-  for (uint64_t bits = Takeable(thread); bits != 0; bits = Takeable(thread)) {
-    const int signum = std::countr_zero(bits) + 1;
-    const uint64_t bit = SignalBit(signum);
-    // The thread's own first: dequeue_signal() looks there first.
-    const bool own = (thread.pending & bit) != 0;
-    scheduler_.access().Touch(
-        own ? Footprint().Write(thread.signals_object) : OfProcess(bit, &Footprint::writes),
-        "a signal that it takes");
-    (own ? thread.pending : pending_) &= ~bit;
-    Handle(thread, signum, mask);
-    any = true;
-  }
-  return any;
+// The next one of what `thread` has open and pending, which is not pending any more; 0 if there is
+// none. Its own come first (dequeue_signal()), and of either the lowest number.
+int ProcessSignals::Take(SimThread& thread) {
+  const uint64_t takeable = Takeable(thread);
+  if (takeable == 0) return 0;
+  const uint64_t own = takeable & thread.pending;
+  const int signum = std::countr_zero(own != 0 ? own : takeable) + 1;
+  const uint64_t bit = SignalBit(signum);
+  scheduler_.access().Touch(
+      own != 0 ? Footprint().Write(thread.signals_object) : OfProcess(bit, &Footprint::writes),
+      "a signal that it takes");
+  (own != 0 ? thread.pending : pending_) &= ~bit;
+  return signum;
 }
 
-void ProcessSignals::Handle(SimThread& thread, int signum, Mask mask) {
-  const struct sigaction action = actions_[signum];
-  if (Ignored(signum)) return;
-  if (action.sa_handler == SIG_DFL) {
-    scheduler_.GiveUp("killed", std::string(::strsignal(signum)) + " has its default action");
+// Linux makes a frame for each signal before it goes back to the program
+// (exit_to_user_mode_loop()): the handler of the last one runs first.
+bool ProcessSignals::Deliver(SimThread& thread, std::optional<uint64_t> mask_after) {
+  struct Frame {
+    int signum;
+    uint64_t mask_after;
+  };
+  std::vector<Frame> frames;
+  bool any = false;
+  for (;;) {
+    while (const int signum = Take(thread)) {
+      any = true;
+      if (Ignored(signum)) continue;
+      const struct sigaction& action = actions_[signum];
+      if (action.sa_handler == SIG_DFL) Kill(signum);
+      frames.push_back({signum, mask_after.value_or(thread.mask)});
+      mask_after.reset();
+      thread.mask |= ToBits(action.sa_mask);
+      if ((action.sa_flags & SA_NODEFER) == 0) thread.mask |= SignalBit(signum);
+    }
+    if (frames.empty()) return any;
+    const Frame frame = frames.back();
+    frames.pop_back();
+    {
+      const tsan::InProgram handler(thread.in_model);
+      actions_[frame.signum].sa_handler(frame.signum);
+    }
+    thread.mask = frame.mask_after;
   }
-  const uint64_t before = thread.mask;
-  thread.mask |= ToBits(action.sa_mask);
-  if ((action.sa_flags & SA_NODEFER) == 0) thread.mask |= SignalBit(signum);
-  {
-    const tsan::InProgram handler(thread.in_model);
-    action.sa_handler(signum);
-  }
-  if (mask == Mask::kOwn) thread.mask = before;
+}
+
+// The end of all threads, wherever they are: a step that depends on everything.
+void ProcessSignals::Kill(int signum) {
+  scheduler_.BeforeStep("is killed", Footprint::Everything());
+  scheduler_.GiveUp("killed", std::string(::strsignal(signum)) + " has its default action");
 }
 
 }  // namespace pollux::sim

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "fakes/kernel/scheduler.h"
 
@@ -57,6 +58,10 @@ class ProcessSignals final : public SignalState {
   Footprint SendFootprint(int signum, const SimThread* thread = nullptr) const;
   bool Handles(int signum) const { return (handled_ & SignalBit(signum)) != 0; }
   bool Ignored(int signum) const;
+  // Whether one that comes to `thread` is gone at once.
+  bool Drops(const SimThread& thread, int signum) const {
+    return actions_[signum].sa_handler == SIG_IGN && (thread.mask & SignalBit(signum)) == 0;
+  }
   // sigpending(2): what is blocked and waits.
   uint64_t Pending(const SimThread& thread) const;
   static Footprint PendingFootprint(const SimThread& thread) {
@@ -66,21 +71,22 @@ class ProcessSignals final : public SignalState {
   bool Open(const SimThread& thread) const { return (handled_ & ~thread.mask) != 0; }
 
   // Runs the handlers of all that `thread`, the running one, has open and pending. False if there
-  // was none. In a wait with a mask of its own, that mask is gone when the first handler returns:
-  // each signal is handled once at most, and the caller puts the thread's own mask back.
-  enum class Mask { kOwn, kOfWait };
-  bool Deliver(SimThread& thread, Mask mask = Mask::kOwn);
+  // was none. In a wait with a mask of its own, that is gone when the handler returns whose frame
+  // was made first: `mask_after` is the thread's own.
+  bool Deliver(SimThread& thread, std::optional<uint64_t> mask_after = {});
 
  private:
   uint64_t Takeable(const SimThread& thread) const;
   static Footprint OfProcess(uint64_t signals, uint64_t Footprint::*access);
   static Footprint TakingFootprint(const SimThread& thread, uint64_t signals);
   Footprint OpenFootprint(const SimThread& thread) const;
+  void CheckSender(int signum, const SimThread* to) const;
   // Whether `thread` has to look at the leader's mask before it takes one of `signals`.
   bool LooksAtLeader(const SimThread& thread, uint64_t signals) const {
     return leader_first_ && signals != 0 && &thread != &scheduler_.leader();
   }
-  void Handle(SimThread& thread, int signum, Mask mask);
+  int Take(SimThread& thread);
+  [[noreturn]] void Kill(int signum);
 
   Scheduler& scheduler_;
   const bool leader_first_;

@@ -214,28 +214,43 @@ void Scheduler::Collect() {
   for (const auto& thread : threads_) {
     if (thread.get() != current_) Offer(*thread);
   }
+  bool any_needless = false;
   for (Actor* actor : actors_) {
     if (actor->not_before() > now_) continue;
+    if (actor->needless()) {
+      any_needless = true;
+      continue;
+    }
     const Option option{actor->id_, actor->label(), actor->footprint(), actor->born_};
     const AccessCheck::Scope look(access_, option.footprint, option.label);
     if (!actor->Enabled()) continue;
     choices_.push_back(option);
     targets_.push_back({.actor = actor});
   }
+  // What need not happen at all. Where nothing else can it is told of as something that might have
+  // come before what has happened.
+  const bool beside = !choices_.empty();
+  for (size_t i = 0; any_needless && i < actors_.size(); ++i) {
+    Actor* actor = actors_[i];
+    if (!actor->needless()) continue;
+    const Option option{actor->id_, actor->label(), actor->footprint(), actor->born_};
+    const AccessCheck::Scope look(access_, option.footprint, option.label);
+    if (!actor->Enabled()) continue;
+    (beside ? choices_ : blocked_).push_back(option);
+    if (beside) targets_.push_back({.actor = actor});
+  }
   if (early_timeouts_left_ == 0) return;
-  // Where nothing else can happen they come anyway, and not early: then they are told of as
-  // something that might have come before what has happened.
-  const bool early = !choices_.empty();
+  // Where nothing else can happen they come anyway, and not early.
   for (const auto& thread : threads_) {
     if (thread->state != SimThread::State::kAsleep || thread->timed_out) continue;
     if (thread->deadline == kNever) continue;
     // It moves the clock, which the thread looks at when it wakes. Whatever else may wake it comes
     // before or after: there is no difference until it does.
     CHECK((thread->footprint.reads & Footprint().Read(kClock).reads) != 0);
-    (early ? choices_ : blocked_)
+    (beside ? choices_ : blocked_)
         .push_back({thread->actor | kTimeoutActor, "times out early", Footprint().Write(kClock),
                     thread->born});
-    if (early) targets_.push_back({.thread = thread.get(), .early_timeout = true});
+    if (beside) targets_.push_back({.thread = thread.get(), .early_timeout = true});
   }
 }
 
@@ -283,7 +298,8 @@ bool Scheduler::AdvanceTime() {
   }
   const AccessCheck::Scope judges(access_, Footprint::Everything(), "");
   for (const Actor* actor : actors_) {
-    if (actor->Enabled()) next = std::min(next, std::max(actor->not_before(), now_));
+    if (!actor->needless() && actor->Enabled())
+      next = std::min(next, std::max(actor->not_before(), now_));
   }
   if (next == kNever) return false;
   next = std::max(now_, next);

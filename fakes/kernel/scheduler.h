@@ -87,6 +87,8 @@ class Actor {
   // Whether it can happen now, or could if `not_before()` had come.
   virtual bool Enabled() const = 0;
   virtual TimePoint not_before() const { return TimePoint::min(); }
+  // Does not keep time from going on: offered only where something else can happen.
+  virtual bool needless() const { return false; }
   virtual Footprint footprint() const = 0;
   virtual const char* label() const = 0;
   virtual Lane lane() const { return Lane::kWorld; }

@@ -17,7 +17,7 @@ class RingHolds final : public Condition {
       : access_(access), context_(context), count_(count) {}
   bool Holds() const override {
     access_.Read(context_.object(), "an AIO context");
-    return context_.ring.size() >= count_;
+    return context_.ring.size() >= count_ || context_.dead;
   }
 
  private:
@@ -45,9 +45,12 @@ constexpr unsigned kEventsMin = 16;
 
 }  // namespace
 
-AioContext* SimKernel::Find(io_context_t ctx) const {
+// Null: there is none, or none any more.
+std::shared_ptr<AioContext> SimKernel::Find(io_context_t ctx) const {
   const auto number = reinterpret_cast<uintptr_t>(ctx);
-  return number >= 1 && number <= contexts_.size() ? contexts_[number - 1].get() : nullptr;
+  if (number < 1 || number > contexts_.size()) return nullptr;
+  const std::shared_ptr<AioContext>& context = contexts_[number - 1];
+  return context != nullptr && !context->dead ? context : nullptr;
 }
 
 Result<io_context_t> SimKernel::io_setup(unsigned nr_events) {
@@ -55,7 +58,7 @@ Result<io_context_t> SimKernel::io_setup(unsigned nr_events) {
   scheduler_.access().Write(kDescriptorTable, "the AIO contexts");
   if (nr_events == 0) return Err(EINVAL, "io_setup");
   contexts_.push_back(
-      std::make_unique<AioContext>(std::max(nr_events, kEventsMin), scheduler_.NewObject()));
+      std::make_shared<AioContext>(std::max(nr_events, kEventsMin), scheduler_.NewObject()));
   // NOLINTNEXTLINE(performance-no-int-to-ptr): a handle, never followed
   return reinterpret_cast<io_context_t>(static_cast<uintptr_t>(contexts_.size()));
 }
@@ -64,8 +67,11 @@ Status SimKernel::io_destroy(io_context_t ctx) {
   Footprint footprint = Opening().Add(signals_.ReceiptFootprint(scheduler_.current()));
   if (Find(ctx) != nullptr) footprint.Write(Find(ctx)->object());
   Call call(*this, "io_destroy", footprint);
-  AioContext* context = Find(ctx);
+  const std::shared_ptr<AioContext> context = Find(ctx);
   if (context == nullptr) return Err(EINVAL, "io_destroy");
+  // Whoever waits for its events is woken at once (fs/aio.c, kill_ioctx).
+  scheduler_.access().Write(context->object(), "an AIO context");
+  context->dead = true;
   const NothingUnderWay done(scheduler_.access(), *context);
   scheduler_.WaitFor("io_destroy", footprint, done);
   contexts_[reinterpret_cast<uintptr_t>(ctx) - 1] = nullptr;
@@ -120,9 +126,9 @@ Result<int> SimKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
   footprint.Read(kDescriptorTable).Write(kSharedMemory).Add(LooksAtTheClock()).Add(UsesDisk());
   if (Find(ctx) != nullptr) footprint.Write(Find(ctx)->object());
   Call call(*this, "io_submit", footprint);
-  AioContext* context = Find(ctx);
+  const std::shared_ptr<AioContext> context = Find(ctx);
   if (context == nullptr || nr < 0) return Err(EINVAL, "io_submit");
-  tsan::Release(context);
+  tsan::Release(context.get());
   for (int i = 0; i < nr; ++i) {
     const int code = SubmitOne(*context, iocbs[i]);
     if (code == 0) continue;
@@ -134,7 +140,7 @@ Result<int> SimKernel::io_submit(io_context_t ctx, long nr, iocb** iocbs) {
 
 // Reads cannot be cancelled, as on every file system of Linux: EINVAL.
 Status SimKernel::io_cancel(io_context_t ctx, iocb*, io_event*) {
-  AioContext* context = Find(ctx);
+  const std::shared_ptr<AioContext> context = Find(ctx);
   Footprint footprint;
   if (context != nullptr) footprint.Read(context->object());
   Call call(*this, "io_cancel", footprint);
@@ -144,7 +150,7 @@ Status SimKernel::io_cancel(io_context_t ctx, iocb*, io_event*) {
 Result<int> SimKernel::GetEvents(const char* name, io_context_t ctx, long min_nr, long nr,
                                  io_event* events, const timespec* timeout,
                                  const sigset_t* sigmask) {
-  const AioContext* known = Find(ctx);
+  const std::shared_ptr<AioContext> known = Find(ctx);  // kept by the call, whoever destroys it
   Footprint footprint;
   if (known != nullptr) footprint.Write(known->object());
   if (known == nullptr || min_nr < 0 || min_nr > nr) {
@@ -160,7 +166,7 @@ Result<int> SimKernel::GetEvents(const char* name, io_context_t ctx, long min_nr
   // not enter the kernel, opens no mask and takes no signal.
   if (at_most == Nanoseconds::zero()) {
     Call call(*this, name, footprint);
-    const int count = Reap(ctx, nr, events);
+    const int count = Reap(*known, nr, events);
     if (count == 0 || sigmask == nullptr) return count;
     WaitMask mask(call.self());
     mask.Open(sigmask);
@@ -170,22 +176,21 @@ Result<int> SimKernel::GetEvents(const char* name, io_context_t ctx, long min_nr
   if (timeout != nullptr) footprint.Add(LooksAtTheClock());
   const RingHolds enough(scheduler_.access(), *known, static_cast<size_t>(min_nr));
   Call call(*this, name, footprint, sigmask, enough, at_most.value_or(kForEver));
-  const int count = Reap(ctx, nr, events);
+  const int count = Reap(*known, nr, events);
+  if (count == 0 && known->dead) return Err(EINVAL, name);
   // Events and handlers both: only a return without events is EINTR.
   const bool interrupted = (sigmask != nullptr || count == 0) && call.Interrupted();
   if (interrupted && count == 0) return Err(EINTR, name);
   return count;
 }
 
-int SimKernel::Reap(io_context_t ctx, long nr, io_event* events) {
-  AioContext* context = Find(ctx);
-  if (context == nullptr) return 0;  // destroyed by another thread meanwhile
-  scheduler_.access().Write(context->object(), "an AIO context");
-  if (!context->ring.empty()) tsan::Acquire(context);
+int SimKernel::Reap(AioContext& context, long nr, io_event* events) {
+  scheduler_.access().Write(context.object(), "an AIO context");
+  if (!context.ring.empty()) tsan::Acquire(&context);
   int count = 0;
-  for (; count < nr && !context->ring.empty(); ++count) {
-    events[count] = context->ring.front();
-    context->ring.pop_front();
+  for (; count < nr && !context.ring.empty(); ++count) {
+    events[count] = context.ring.front();
+    context.ring.pop_front();
   }
   return count;
 }

@@ -19,26 +19,20 @@ class SimKernel::WaitMask {
 
   // No mask: the thread's own stays.
   void Open(const sigset_t* mask) {
+    if (mask == nullptr) return;
     before_ = thread_.mask;
-    open_ = true;
-    own_ = mask == nullptr;
-    if (mask != nullptr) thread_.mask = ToBits(*mask);
+    thread_.mask = ToBits(*mask);
   }
   void Close() {
-    if (open_) thread_.mask = before_;
-    open_ = false;
+    if (before_) thread_.mask = *before_;
+    before_.reset();
   }
   // Runs the handlers of what the mask lets through.
-  bool Deliver(ProcessSignals& signals) {
-    using Mask = ProcessSignals::Mask;
-    return signals.Deliver(thread_, own_ ? Mask::kOwn : Mask::kOfWait);
-  }
+  bool Deliver(ProcessSignals& signals) { return signals.Deliver(thread_, before_); }
 
  private:
   SimThread& thread_;
-  uint64_t before_ = 0;
-  bool open_ = false;
-  bool own_ = true;
+  std::optional<uint64_t> before_;  // while it is open, the thread's own
 };
 
 // A call of the running thread. Made: gives the turn away, and returns when it is this thread's;

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
+#include "core/base/units.h"
 #include "fakes/kernel/sim_call.h"
 
 namespace pollux::sim {
@@ -80,8 +81,12 @@ uint64_t SimKernel::AddSymbolicFile(const std::string& path, uint64_t bytes) {
 void SimKernel::Truncate(const std::string& path, size_t bytes) {
   const auto found = paths_.find(path);
   CHECK(found != paths_.end());
-  scheduler_.access().Write(found->second->object, "a file");
+  // Whose queue refers to its pages is not told apart.
+  scheduler_.access().Touch(Footprint::Everything(), "pages of the page cache");
   Inode& inode = *found->second;
+  if (inode.zeroed != nullptr && bytes % kPageBytes != 0) {
+    inode.zeroed->push_back({bytes, AlignUp(bytes, kPageBytes)});
+  }
   inode.content = std::make_shared<std::string>(inode.content->substr(0, bytes));
   ++inode.mtime;
   if (inode.pages != nullptr) inode.pages->Resize(inode.size());

@@ -51,6 +51,7 @@ struct SimOptions {
   size_t peer_buffer = 128 * 1024;  // bytes, the peer's receive buffer
   bool names_cached = true;         // RESOLVE_CACHED finds what there is
   int submit_refusals = 0;          // how many iocbs io_submit may refuse with EAGAIN
+  int spurious_wakeups = 0;         // how many waits for a condition variable may end for nothing
   bool symbolic = false;            // contents of files are symbols, see symbols.h
 };
 
@@ -235,9 +236,9 @@ class SimKernel final : public Kernel {
   Footprint LooksAtTheClock() const;
 
   // AIO.
-  AioContext* Find(io_context_t ctx) const;
+  std::shared_ptr<AioContext> Find(io_context_t ctx) const;
   int SubmitOne(AioContext& context, iocb* request);
-  int Reap(io_context_t ctx, long nr, io_event* events);
+  int Reap(AioContext& context, long nr, io_event* events);
   Result<int> GetEvents(const char* name, io_context_t ctx, long min_nr, long nr, io_event* events,
                         const timespec* timeout, const sigset_t* sigmask);
 
@@ -256,10 +257,12 @@ class SimKernel final : public Kernel {
   uint64_t next_place_ = 0;  // on the modelled disk
   SymbolMemory symbols_;
   std::vector<Region> regions_;
-  std::vector<std::unique_ptr<AioContext>> contexts_;  // by io_context_t - 1; null: destroyed
+  std::vector<std::shared_ptr<AioContext>> contexts_;  // by io_context_t - 1; null: destroyed
   std::vector<Description*> listeners_;                // open
   uint16_t next_port_ = 40000;
   int submit_refusals_left_;
+  int spurious_wakeups_left_;
+  const ObjectId spurious_wakeups_;  // none, if there are none
   uint64_t files_sent_ = 0;
   std::string console_;
 };

@@ -95,8 +95,9 @@ Result<size_t> SimKernel::SendfileFromDisk(Connection& out, Description& in, siz
     const size_t size = in.inode->size();
     if (at >= size) break;
     const size_t there = std::min(piece, size - at);
-    const long sent = in.inode->content != nullptr ? out.SendCached(in.inode->content, at, there)
-                                                   : out.SendSymbols({in.inode->number, at, there});
+    const long sent = in.inode->content != nullptr
+                          ? out.SendCached(in.inode->content, in.inode->Zeroed(), at, there)
+                          : out.SendSymbols({in.inode->number, at, there});
     if (sent < 0) return total > 0 ? Result<size_t>(total) : Sent(sent, 0, "sendfile");
     total += static_cast<size_t>(sent);
     if (static_cast<size_t>(sent) < piece) break;

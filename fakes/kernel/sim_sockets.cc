@@ -186,8 +186,8 @@ Result<size_t> SimKernel::recv(int fd, void* buf, size_t len, int flags) {
 // Of a call that sends through `fd`: a broken one brings a signal.
 Footprint SimKernel::Sending(int fd) const {
   Footprint footprint = Using(fd, true).Read(kDispositions);
-  if (!signals_.Handles(SIGPIPE)) return footprint;
-  return footprint.Write(scheduler_.current().signals_object);
+  const SimThread& self = scheduler_.current();
+  return signals_.Drops(self, SIGPIPE) ? footprint : footprint.Write(self.signals_object);
 }
 
 // EPIPE comes with SIGPIPE unless the caller said no.
@@ -277,7 +277,7 @@ Result<size_t> SimKernel::SendfileTo(Connection& out, Description& in, size_t of
   if (in.inode->content == nullptr) {
     return Sent(out.SendSymbols({in.inode->number, offset, count}), 0, "sendfile");
   }
-  return Sent(out.SendCached(in.inode->content, offset, count), 0, "sendfile");
+  return Sent(out.SendCached(in.inode->content, in.inode->Zeroed(), offset, count), 0, "sendfile");
 }
 
 Status SimKernel::shutdown(int fd, int how) {

@@ -66,7 +66,7 @@ class SimCondVar final : public CondVar {
 
   void wait(Mutex& held) override {
     auto& mutex = static_cast<SimMutex&>(held);
-    Waiter waiter(mutex);
+    Waiter waiter(*this, mutex);
     {
       const Footprint footprint = Footprint().Write(object_).Unlock(mutex.object_);
       const SimKernel::Call call(kernel_, "condvar wait", footprint);
@@ -75,9 +75,11 @@ class SimCondVar final : public CondVar {
       mutex.Set(false);
       Writes();
       waiters_.push_back(&waiter);
+      if (MayWakeForNothing()) kernel_.scheduler_.AddActor(waiter);
     }
     const Footprint footprint = Footprint().Write(object_).Lock(mutex.object_);
     const SimKernel::Call call(kernel_, "condvar wakes", footprint, &waiter);
+    if (MayWakeForNothing()) kernel_.scheduler_.RemoveActor(waiter);
     mutex.Set(true);
     tsan::Acquire(&mutex);
   }
@@ -100,13 +102,30 @@ class SimCondVar final : public CondVar {
   }
 
  private:
-  struct Waiter final : public Condition {
-    explicit Waiter(const SimMutex& of) : mutex(of) {}
+  // As an actor: its wait ends although nobody signalled, as POSIX allows.
+  struct Waiter final : public Condition, public Actor {
+    Waiter(SimCondVar& of, const SimMutex& with) : condvar(of), mutex(with) {}
     bool Holds() const override { return woken && mutex.free(); }
+
+    bool needless() const override { return true; }
+    bool Enabled() const override { return !woken && condvar.kernel_.spurious_wakeups_left_ > 0; }
+    Footprint footprint() const override {
+      return Footprint().Write(condvar.object_).Write(condvar.kernel_.spurious_wakeups_);
+    }
+    const char* label() const override { return "condvar wakes somebody for nothing"; }
+    void Happen() override {
+      --condvar.kernel_.spurious_wakeups_left_;
+      condvar.Writes();
+      woken = true;
+      std::erase(condvar.waiters_, this);
+    }
+
+    SimCondVar& condvar;
     const SimMutex& mutex;
     bool woken = false;
   };
 
+  bool MayWakeForNothing() const { return kernel_.options_.spurious_wakeups > 0; }
   void Writes() const { kernel_.scheduler_.access().Write(object_, "a condition variable"); }
 
   SimKernel& kernel_;

@@ -72,6 +72,8 @@ ReplayFile FromJson(const json& file) {
   out.options.signals = count("signals");
   out.options.early_timeouts = count("early_timeouts");
   out.options.faults = count("faults");
+  // Files that are older have none.
+  if (file.contains("spurious_wakeups")) out.options.spurious_wakeups = count("spurious_wakeups");
   out.options.leader_first = file.at("leader_first").get<bool>();
   out.options.disk = file.value("disk", "none");  // files that are older have none
   if (!disk::ParseShape(out.options.disk)) throw json::other_error::create(501, "disk", &file);
@@ -116,6 +118,7 @@ std::string ToText(const ReplayFile& replay) {
                      {"signals", replay.options.signals},
                      {"early_timeouts", replay.options.early_timeouts},
                      {"faults", replay.options.faults},
+                     {"spurious_wakeups", replay.options.spurious_wakeups},
                      {"leader_first", replay.options.leader_first},
                      {"disk", replay.options.disk},
                      {"steps_max", replay.options.steps_max},

@@ -11,6 +11,7 @@ SimOptions KernelOptions(const StoryOptions& options) {
   out.scheduler.stacks = options.stacks;
   out.disk.faults = options.faults;
   out.disk.shape = disk::ParseShape(options.disk).value();
+  out.spurious_wakeups = options.spurious_wakeups;
   out.leader_first = options.leader_first;
   return out;
 }

@@ -18,9 +18,10 @@ struct StoryOptions {
   CoordinationKind coordination = CoordinationKind::kMasked;
   BackendKind backend = BackendKind::kLinuxAioSendfile;
   Retire retire = Retire::kPunch;
-  int signals = 0;         // foreign ones (SIGALRM for the process), each at any moment
-  int early_timeouts = 0;  // sleeps that end by their time-out although something else can happen
-  int faults = 0;          // reads that fail or come back short
+  int signals = 0;           // foreign ones (SIGALRM for the process), each at any moment
+  int early_timeouts = 0;    // sleeps that end by their time-out although something else can happen
+  int faults = 0;            // reads that fail or come back short
+  int spurious_wakeups = 0;  // waits for a condition variable that end for nothing
   bool leader_first = true;
   std::string disk = "none";  // for disk::ParseShape, which knows it; "none": any order, at once
   uint64_t steps_max = 200'000;

@@ -254,6 +254,11 @@ void AddStory(CLI::App& command, Request& request) {
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
   command
+      .add_option("--spurious-wakeups", request.options.spurious_wakeups,
+                  "Waits for a condition variable that may end for nothing")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command
       .add_option("--faults", request.options.faults,
                   "Reads that may fail or be short; as many with RWF_NOWAIT may be refused")
       ->check(CLI::Range(0, 100))

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/units.h"
 #include "core/server/server.h"
 #include "fakes/scenarios/scenario.h"
 #include "fakes/scenarios/world_actors.h"
@@ -84,6 +85,11 @@ class ServerStory {
   }
 
  private:
+  // No byte comes from the page cache.
+  bool ReadsDirectly() const {
+    return options_.backend == BackendKind::kLinuxAioSendfile ||
+           options_.backend == BackendKind::kLinuxAioWrite;
+  }
   void Invite();
   void PlanEvents();
   int Serve();
@@ -113,6 +119,10 @@ void ServerStory::Invite() {
     Client::Order order;
     order.path = PathOf(visitor.file);
     order.content = Contents(plot_.files[visitor.file], visitor.file);
+    if (visitor.file < plot_.truncated && !ReadsDirectly()) {
+      order.zeroes_from = plot_.files[visitor.file] / 2;
+      order.zeroes_to = AlignUp(order.zeroes_from, kPageBytes);
+    }
     order.pause = visitor.pause;
     order.manner = visitor.manner;
     order.bytes_taken = visitor.bytes_taken;
@@ -196,9 +206,7 @@ void ServerStory::JudgeEnd(int status) {
                                   kernel_.console());
   }
   // What a read meets is no reason to give up on AIO, and all these files can be read directly.
-  const bool aio = options_.backend == BackendKind::kLinuxAioSendfile ||
-                   options_.backend == BackendKind::kLinuxAioWrite;
-  if (aio && kernel_.files_sent() > 0) {
+  if (ReadsDirectly() && kernel_.files_sent() > 0) {
     scheduler_.Report("fallback", "bytes were sent from the page cache, not from a buffer");
   }
   for (size_t i = 0; i < clients_.size(); ++i) {

@@ -111,8 +111,11 @@ void Client::Compare(std::string_view bytes) {
   const std::string_view wanted =
       content.substr(std::min<size_t>(body_bytes_, content.size()), bytes.size());
   if (!wrong_ && !bytes.starts_with(wanted)) {
-    const auto differs = std::mismatch(wanted.begin(), wanted.end(), bytes.begin());
-    wrong_ = body_bytes_ + static_cast<uint64_t>(differs.first - wanted.begin());
+    for (size_t i = 0; i < wanted.size() && !wrong_; ++i) {
+      const uint64_t at = body_bytes_ + i;
+      const bool zeroed = at >= order_.zeroes_from && at < order_.zeroes_to && bytes[i] == 0;
+      if (bytes[i] != wanted[i] && !zeroed) wrong_ = at;
+    }
   }
   body_bytes_ += bytes.size();
 }

@@ -69,6 +69,10 @@ class Client final : public Actor {
   struct Order {
     std::string path;                            // of the request
     std::shared_ptr<const std::string> content;  // what it should get
+    // Linux zeroes the rest of a page in which a file is cut off in place, under sockets that refer
+    // to it: these bytes may be zero as well, [from, to).
+    size_t zeroes_from = 0;
+    size_t zeroes_to = 0;
     size_t bytes_at_a_time = 16 * 1024;
     Nanoseconds pause{0};  // before it takes bytes: a late reader
     Manner manner = Manner::kReadsAll;

@@ -137,6 +137,41 @@ TEST(ExhaustiveTest, SignalBeforeOrAfterAWordIsSet) {
   EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"001", "011", "111"}));
 }
 
+// Whether it ends the process depends on when a thread blocks it, which nothing else tells of.
+TEST(ExhaustiveTest, SignalThatKillsBeforeOrAfterAThreadBlocksIt) {
+  const sigset_t deadly = ToSet(SignalBit(SIGUSR2));
+  const Program program = [deadly](SimKernel& kernel) {
+    Thread other =
+        Spawn(kernel, [&] { EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, deadly, nullptr)); });
+    EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, deadly, nullptr));
+    EXPECT_TRUE(kernel.kill(kernel.getpid(), SIGUSR2));
+    other.Join();
+    return std::string("lived");
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"killed", "lived"}));
+}
+
+// What another thread does before the end is seen.
+TEST(ExhaustiveTest, SignalThatKillsLeavesOthersTimeForAFault) {
+  const Program program = [](SimKernel& kernel) {
+    const sigset_t deadly = ToSet(SignalBit(SIGUSR2));
+    auto word = kernel.word_create(0);
+    const pid_t main = kernel.gettid();
+    Thread other = Spawn(kernel, [&] {
+      EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, deadly, nullptr));
+      if (word->load() == 1) kernel.scheduler().Report("fault", "");
+      EXPECT_TRUE(kernel.tgkill(kernel.getpid(), main, SIGUSR2));
+    });
+    word->store(1);
+    word->store(2);
+    other.Join();
+    return std::string("lived");
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"fault", "killed"}));
+}
+
 // Two threads have it open while they ask for a word; a third, which has not, sends it.
 TEST(ExhaustiveTest, SignalForTheProcessGoesToTheLeaderFirstUnlessAnyThreadWillDo) {
   static SimKernel* kernel_of_handler;
@@ -280,6 +315,53 @@ TEST(ExhaustiveTest, LoopStoryComesToTheSameEnds) {
   // With a fault they agree too, as do those of `published`; naive, that takes minutes.
   expect_agreement("one-chunk", CoordinationKind::kMasked, 0, 1);
   expect_agreement("stop", CoordinationKind::kMasked, 0, 1);
+}
+
+// POSIX lets a wait for a condition variable end for nothing: before, instead of and beside what it
+// waits for.
+TEST(ExhaustiveTest, SpuriousWakeups) {
+  const Program program = [](SimKernel& kernel) {
+    auto mutex = kernel.mutex_create();
+    auto changed = kernel.condvar_create();
+    bool there = false;
+    std::string seen;
+    Thread other = Spawn(kernel, [&] {
+      mutex->lock();
+      while (!there) {
+        changed->wait(*mutex);
+        seen += there ? "woken " : "for nothing ";
+      }
+      mutex->unlock();
+    });
+    mutex->lock();
+    there = true;
+    changed->signal();
+    mutex->unlock();
+    other.Join();
+    return seen;
+  };
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"", "woken "}));
+  SimOptions options;
+  options.spurious_wakeups = 2;
+  ExpectReductionsAgree(program, options);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends,
+            (std::set<std::string>{"", "woken ", "for nothing woken ",
+                                   "for nothing for nothing woken "}));
+}
+
+// They end no deadlock and no time-out's sleep: a lost wake-up stays one.
+TEST(ExhaustiveTest, SpuriousWakeupsRescueNobody) {
+  SimOptions options;
+  options.spurious_wakeups = 1;
+  const Program program = [](SimKernel& kernel) {
+    auto mutex = kernel.mutex_create();
+    auto changed = kernel.condvar_create();
+    mutex->lock();
+    changed->wait(*mutex);
+    mutex->unlock();
+    return std::string("rescued");
+  };
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends, (std::set<std::string>{"deadlock"}));
 }
 
 TEST(ExhaustiveTest, EstimateComesToTheNumberOfExecutions) {

@@ -2,8 +2,8 @@
 // a few things drawn by seed. Each must come to the same ends.
 //
 // What a program does covers what steps can depend on: words, a mutex, an eventfd and who waits for
-// it, signals for a thread and for the process, masks, waits with a mask of their own, reads that
-// the disk completes, and the clock while time-outs may come early.
+// it, signals for a thread and for the process, one that kills, masks, waits with a mask of their
+// own, reads that the disk completes, and the clock while time-outs may come early.
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
@@ -53,11 +53,16 @@ constexpr int kActions = 16;
 
 using Script = std::vector<std::vector<Action>>;  // by thread; the first is the leader
 
-Script Draw(std::minstd_rand& random) {
+// `deadly`: a signal is sent and opened in it.
+Script Draw(std::minstd_rand& random, bool deadly) {
   const size_t threads = 2 + random() % 2;
   // Of a few kinds, so that they often have to do with each other.
   std::vector<Action> kinds(2 + random() % 4);
   for (Action& kind : kinds) kind = static_cast<Action>(random() % kActions);
+  if (deadly) {
+    kinds[0] = Action::kSignalProcess;
+    kinds[1] = Action::kOpenMask;
+  }
   Script script(threads);
   for (auto& actions : script) {
     const size_t count = 1 + random() % (threads == 2 ? 4 : 2);
@@ -68,9 +73,11 @@ Script Draw(std::minstd_rand& random) {
 
 class Play {
  public:
-  Play(SimKernel& kernel, const Script& script)
+  // `deadly`: the signal for the process has no handler.
+  Play(SimKernel& kernel, const Script& script, bool deadly)
       : kernel_(kernel),
         script_(script),
+        deadly_(deadly),
         start_(MonotonicNow(kernel)),
         main_(kernel.gettid()),
         logs_(script.size()),
@@ -79,12 +86,14 @@ class Play {
 
   // What each thread saw, and what is left.
   std::string Run() {
-    static volatile int handled;
+    static volatile uint64_t handled;  // in which order
     handled = 0;
     struct sigaction action {};
-    action.sa_handler = [](int) { handled = handled + 1; };
+    action.sa_handler = [](int signum) { handled = handled * 3 + (signum == SIGUSR1 ? 1 : 2); };
     EXPECT_TRUE(kernel_.sigaction(SIGUSR1, action));
-    EXPECT_TRUE(kernel_.sigaction(SIGUSR2, action));
+    if (!deadly_) {
+      EXPECT_TRUE(kernel_.sigaction(SIGUSR2, action));
+    }
     EXPECT_TRUE(kernel_.pthread_sigmask(SIG_BLOCK, kBoth, nullptr));
     eventfd_ = Fd(kernel_, kernel_.eventfd(0, EFD_NONBLOCK).value());
     file_ = Fd(kernel_, kernel_.openat(AT_FDCWD, kPath, O_RDONLY, 0).value());
@@ -192,6 +201,7 @@ class Play {
   const sigset_t kBoth = ToSet(SignalBit(SIGUSR1) | SignalBit(SIGUSR2));
   SimKernel& kernel_;
   const Script& script_;
+  const bool deadly_;
   const TimePoint start_;
   const pid_t main_;
   std::vector<std::string> logs_;
@@ -211,8 +221,8 @@ struct Seen {
   bool exhausted = false;
 };
 
-Seen RunAll(Reduction reduction, uint64_t executions_max, const Script& script, SimOptions options,
-            Resources& resources) {
+Seen RunAll(Reduction reduction, uint64_t executions_max, const Script& script, bool deadly,
+            SimOptions options, Resources& resources) {
   static const auto content = std::make_shared<const std::string>(512, 'x');
   ExhaustiveStrategy strategy(reduction);
   Seen seen;
@@ -220,7 +230,7 @@ Seen RunAll(Reduction reduction, uint64_t executions_max, const Script& script, 
     SimKernel kernel(strategy, resources, options);
     kernel.AddFile(kPath, content);
     std::string end;
-    if (!kernel.Run([&] { end = Play(kernel, script).Run(); })) {
+    if (!kernel.Run([&] { end = Play(kernel, script, deadly).Run(); })) {
       end = kernel.scheduler().violation()->oracle;
     }
     strategy.End();
@@ -233,20 +243,25 @@ Seen RunAll(Reduction reduction, uint64_t executions_max, const Script& script, 
 
 TEST(RandomProgramsTest, ReductionsComeToTheEndsOfTheNaiveSearch) {
   Resources resources;
-  int compared = 0, with_several_ends = 0;
+  int compared = 0, with_several_ends = 0, with_deaths = 0;
   uint64_t naive_executions = 0, reduced_executions = 0;
   for (unsigned seed = 1; seed <= kPrograms; ++seed) {
     std::minstd_rand random(seed * 7919);
-    const Script script = Draw(random);
+    const bool deadly = seed % 5 == 0;
+    const Script script = Draw(random, deadly);
     SimOptions options;
     options.scheduler.early_timeouts = static_cast<int>(random() % 3);
     options.leader_first = random() % 4 != 0;
-    const Seen asleep = RunAll(Reduction::kSleepSets, kSleepSetsMax, script, options, resources);
+    const auto run = [&](Reduction reduction, uint64_t executions_max) {
+      return RunAll(reduction, executions_max, script, deadly, options, resources);
+    };
+    const Seen asleep = run(Reduction::kSleepSets, kSleepSetsMax);
     if (!asleep.exhausted) continue;
-    const Seen naive = RunAll(Reduction::kNone, kNaiveMax, script, options, resources);
+    const Seen naive = run(Reduction::kNone, kNaiveMax);
     if (!naive.exhausted) continue;
-    const Seen dpor = RunAll(Reduction::kDpor, kNaiveMax, script, options, resources);
+    const Seen dpor = run(Reduction::kDpor, kNaiveMax);
     ++compared;
+    with_deaths += naive.ends.contains("killed") && naive.ends.size() > 1 ? 1 : 0;
     with_several_ends += naive.ends.size() > 1 ? 1 : 0;
     EXPECT_EQ(asleep.ends, naive.ends) << "seed " << seed << ", sleep sets";
     EXPECT_EQ(dpor.ends, naive.ends) << "seed " << seed << ", dpor";
@@ -256,6 +271,7 @@ TEST(RandomProgramsTest, ReductionsComeToTheEndsOfTheNaiveSearch) {
   }
   EXPECT_GT(compared, kPrograms / 2);
   EXPECT_GT(with_several_ends, 50);
+  EXPECT_GT(with_deaths, 5);
   EXPECT_LT(reduced_executions * 3, naive_executions);
   RecordProperty("compared", compared);
   RecordProperty("naive_executions", static_cast<int>(naive_executions));

@@ -350,6 +350,63 @@ TEST_P(AioSignalContractTest, EmptyRingWithTimeoutZeroNeverEntersTheKernel) {
   });
 }
 
+// Its reads are waited for, its waiters are not: they are told that it is gone.
+TEST_P(AioContractTest, DestroyedContextIsEinvalToWhoeverSleepsInIt) {
+  InWorld([&] {
+    OPEN_OR_SKIP(kBlock);
+    Fd enters(kernel_, kernel_.eventfd(0, EFD_NONBLOCK).value());
+    pid_t id = 0;
+    Result<int> woken = 0;
+    Thread waiter = Spawn([&] {
+      id = kernel_.gettid();
+      const uint64_t one = 1;
+      (void)kernel_.write(enters.get(), &one, sizeof one);
+      io_event event{};
+      woken = kernel_.io_getevents(context_, 1, 1, &event, nullptr);
+    });
+    EXPECT_EQ(Await(enters.get(), POLLIN), POLLIN);
+    uint64_t news = 0;  // read, not only waited for: it orders `id` before what follows
+    EXPECT_EQ(kernel_.read(enters.get(), &news, sizeof news).value(), sizeof news);
+    world_->AwaitAsleep(id);
+    EXPECT_TRUE(kernel_.io_destroy(context_));
+    waiter.Join();
+    context_ = nullptr;
+    ASSERT_FALSE(woken);
+    EXPECT_EQ(woken.error().code, EINVAL);
+  });
+}
+
+// What is there already is not lost.
+TEST_P(AioContractTest, DestroyedContextGivesItsWaiterTheEventsThatAreThere) {
+  InWorld([&] {
+    OPEN_OR_SKIP(kBlock);
+    iocb request = Read(kBlock, 0);
+    Fd completes(kernel_, kernel_.eventfd(0, EFD_NONBLOCK).value());
+    io_set_eventfd(&request, completes.get());
+    ASSERT_EQ(Submit(request).value(), 1);
+    EXPECT_EQ(Await(completes.get(), POLLIN), POLLIN);
+    Fd enters(kernel_, kernel_.eventfd(0, EFD_NONBLOCK).value());
+    pid_t id = 0;
+    Result<int> woken = Err(0, "");
+    Thread waiter = Spawn([&] {
+      id = kernel_.gettid();
+      const uint64_t one = 1;
+      (void)kernel_.write(enters.get(), &one, sizeof one);
+      io_event events[2];
+      woken = kernel_.io_getevents(context_, 2, 2, events, nullptr);
+    });
+    EXPECT_EQ(Await(enters.get(), POLLIN), POLLIN);
+    uint64_t news = 0;
+    EXPECT_EQ(kernel_.read(enters.get(), &news, sizeof news).value(), sizeof news);
+    world_->AwaitAsleep(id);
+    EXPECT_TRUE(kernel_.io_destroy(context_));
+    waiter.Join();
+    context_ = nullptr;
+    ASSERT_TRUE(woken) << ToString(woken.error());
+    EXPECT_EQ(*woken, 1);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Contract, AioContractTest, ::testing::ValuesIn(AllWorlds()), WorldName);
 INSTANTIATE_TEST_SUITE_P(Contract, AioSignalContractTest, ::testing::ValuesIn(AllWorlds()),
                          WorldName);

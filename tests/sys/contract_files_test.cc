@@ -183,6 +183,27 @@ TEST_P(FileContractTest, SendfileOfAnUnalignedOffsetFromADirectDescriptorIsEinva
 
 // --- Memory files, and pages that a socket's queue refers to
 
+// The page that it is cut off in is zeroed from there on, under a queue that refers to it; whole
+// pages behind it are let go as they are. (Linux zeroes them as well, if they are of the same
+// folio.)
+TEST_P(FileContractTest, TruncationZeroesTheRestOfThePageThatASocketRefersTo) {
+  InWorld([&] {
+    const std::string path = world_->MakeFile(kRound);
+    Fd file(kernel_, kernel_.openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0).value());
+    Connection connection = Connect();
+    ASSERT_EQ(kernel_.sendfile(connection.fd.get(), file.get(), nullptr, kRound).value(), kRound);
+    world_->Truncate(path, 5000);
+    const std::string received = connection.peer->Receive(kRound);
+    ASSERT_EQ(received.size(), kRound);
+    EXPECT_EQ(received.substr(0, 5000), FileBytes(0, 5000));
+    EXPECT_EQ(received.substr(5000, 2 * kPage - 5000), std::string(2 * kPage - 5000, '\0'));
+    for (size_t at = 2 * kPage; at < kRound; at += kPage) {
+      const std::string page = received.substr(at, kPage);
+      EXPECT_TRUE(page == FileBytes(at, kPage) || page == std::string(kPage, '\0')) << at;
+    }
+  });
+}
+
 class ChunkContractTest : public ContractTest {
  protected:
   static constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

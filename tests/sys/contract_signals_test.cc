@@ -14,11 +14,13 @@ namespace pollux {
 namespace {
 
 std::atomic<int> handled{0};
+std::atomic<uint64_t> handled_in_order{0};  // their numbers, two digits each
 std::atomic<pid_t> handled_by{0};
 Kernel* handlers_kernel = nullptr;
 
-void CountKick(int) {
+void CountKick(int signum) {
   handled_by = handlers_kernel->gettid();
+  handled_in_order = handled_in_order * 100 + static_cast<uint64_t>(signum);
   ++handled;
 }
 
@@ -26,8 +28,20 @@ class SignalContractTest : public ContractTest {
  protected:
   SignalContractTest() {
     handled = 0;
+    handled_in_order = 0;
     handled_by = 0;
     handlers_kernel = &kernel_;
+  }
+
+  // What a test that failed has left pending is thrown away.
+  ~SignalContractTest() override {
+    struct sigaction action {};
+    for (const auto handler : {SIG_IGN, SIG_DFL}) {
+      action.sa_handler = handler;
+      for (int signum = 1; signum <= 64; ++signum) {
+        if (sigismember(&blocked_, signum) == 1) (void)kernel_.sigaction(signum, action);
+      }
+    }
   }
 
   // SIGUSR1 counted when handled, blocked now, open in Open().
@@ -50,6 +64,21 @@ class SignalContractTest : public ContractTest {
   }
   void KickSelf() { ASSERT_TRUE(kernel_.tgkill(kernel_.getpid(), kernel_.gettid(), SIGUSR1)); }
 
+  // Several signals counted when handled, all of them blocked now.
+  void BlockAll(std::initializer_list<int> signums) {
+    struct sigaction action {};
+    action.sa_handler = CountKick;
+    for (const int signum : signums) {
+      ASSERT_TRUE(kernel_.sigaction(signum, action));
+      sigaddset(&blocked_, signum);
+    }
+    ASSERT_TRUE(kernel_.pthread_sigmask(SIG_BLOCK, blocked_, nullptr));
+  }
+  void SendSelf(int signum) {
+    ASSERT_TRUE(kernel_.tgkill(kernel_.getpid(), kernel_.gettid(), signum));
+  }
+  void SendProcess(int signum) { ASSERT_TRUE(kernel_.kill(kernel_.getpid(), signum)); }
+
   // Whether a kick is pending: it is taken by looking.
   bool TakePendingKick() {
     const int before = handled;
@@ -69,6 +98,7 @@ class SignalContractTest : public ContractTest {
   }
 
   static constexpr timespec kLong{10, 0};
+  sigset_t blocked_ = Open();
   Fd ready_;
   Fd epoll_;
 };
@@ -311,6 +341,73 @@ TEST_P(SignalContractTest, KickForTheThreadAndKickForTheProcessAreBothHandledWhe
     ASSERT_TRUE(kernel_.kill(kernel_.getpid(), SIGUSR1));
     ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, Kicks(), nullptr));
     EXPECT_EQ(handled, 2);
+  });
+}
+
+// A frame is made for each before any handler runs: the lowest number first, so that the highest
+// runs first.
+TEST_P(SignalContractTest, OfSeveralSignalsTheHandlerOfTheHighestNumberRunsFirst) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the thread sanitizer handles signals later, and of several one";
+#endif
+  InWorld([&] {
+    BlockAll({SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, 40});
+    for (const int signum : {SIGUSR1, SIGALRM, SIGHUP, 40, SIGUSR2}) SendProcess(signum);
+    ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, blocked_, nullptr));
+    EXPECT_EQ(handled_in_order, 40'14'12'10'01u);
+  });
+}
+
+// Its own are dequeued before those of the process, whatever their numbers.
+TEST_P(SignalContractTest, HandlersOfTheThreadsOwnSignalsRunAfterThoseOfTheProcess) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the thread sanitizer handles signals later, and of several one";
+#endif
+  InWorld([&] {
+    BlockAll({SIGHUP, SIGUSR1, SIGALRM});
+    SendProcess(SIGHUP);
+    SendSelf(SIGALRM);
+    SendProcess(SIGUSR1);
+    ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, blocked_, nullptr));
+    EXPECT_EQ(handled_in_order, 10'01'14u);
+  });
+}
+
+TEST_P(SignalContractTest, WaitHandlesAllThatItsMaskOpensTheHighestNumberFirst) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the thread sanitizer handles signals later, and of several one";
+#endif
+  InWorld([&] {
+    BlockAll({SIGHUP, SIGUSR1});
+    SendProcess(SIGUSR1);
+    SendProcess(SIGHUP);
+    const timespec zero{0, 0};
+    const sigset_t open = Open();
+    EXPECT_EQ(kernel_.ppoll(nullptr, 0, &zero, &open).error().code, EINTR);
+    EXPECT_EQ(handled_in_order, 10'01u);
+  });
+}
+
+// What a handler's own mask keeps away waits for its end, and in a wait longer than that: the mask
+// of the wait is gone by then.
+TEST_P(SignalContractTest, SignalThatAHandlerBlocksComesAfterIt) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the thread sanitizer handles signals later, and of several one";
+#endif
+  InWorld([&] {
+    BlockAll({SIGUSR1, SIGUSR2});
+    struct sigaction action {};
+    action.sa_handler = CountKick;
+    sigaddset(&action.sa_mask, SIGUSR2);
+    ASSERT_TRUE(kernel_.sigaction(SIGUSR1, action));
+    SendProcess(SIGUSR2);
+    SendProcess(SIGUSR1);
+    const timespec zero{0, 0};
+    const sigset_t open = Open();
+    EXPECT_EQ(kernel_.ppoll(nullptr, 0, &zero, &open).error().code, EINTR);
+    EXPECT_EQ(handled_in_order, 10u);
+    ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, blocked_, nullptr));
+    EXPECT_EQ(handled_in_order, 10'12u);
   });
 }
 

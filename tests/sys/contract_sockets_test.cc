@@ -135,6 +135,97 @@ TEST_P(SocketContractTest, BytesSentBeforeTheEndAreReadBeforeIt) {
   });
 }
 
+// What came before the end is read before it; what is sent then finds nobody, and the first to be
+// told so is the next one who sends.
+TEST_P(SocketContractTest, FirstSendToAPeerThatIsGoneIsTakenAndTheNextIsEpipe) {
+  InWorld([&] {
+    Connection connection = Connect();
+    const int fd = connection.fd.get();
+    connection.peer->Send("last");
+    connection.peer->Close();
+    EXPECT_EQ(Await(fd, POLLRDHUP | POLLOUT), POLLRDHUP | POLLOUT);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).value(), 1u);
+    EXPECT_EQ(Await(fd, POLLHUP) & (POLLHUP | POLLERR), POLLHUP | POLLERR);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).error().code, EPIPE);
+    EXPECT_EQ(Await(fd, POLLIN | POLLOUT | POLLRDHUP), POLLIN | POLLOUT | POLLRDHUP | POLLHUP);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 4u);
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 0u);
+  });
+}
+
+TEST_P(SocketContractTest, EndOfAStreamIsReadAsOneWhateverComesAfterIt) {
+  InWorld([&] {
+    Connection connection = Connect();
+    const int fd = connection.fd.get();
+    connection.peer->Close();
+    EXPECT_EQ(Await(fd, POLLRDHUP), POLLRDHUP);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).value(), 1u);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 0u);
+    EXPECT_TRUE(Await(fd, POLLIN) & POLLERR);  // it is the sender's
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).error().code, EPIPE);
+  });
+}
+
+TEST_P(SocketContractTest, PeerThatLeavesWithUnreadBytesResets) {
+  InWorld([&] {
+    Connection connection = Connect();
+    const int fd = connection.fd.get();
+    connection.peer->Send("last");
+    EXPECT_EQ(kernel_.send(fd, "never taken", 11, MSG_NOSIGNAL).value(), 11u);
+    connection.peer->Close();
+    EXPECT_EQ(Await(fd, POLLERR), POLLERR | POLLHUP);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 4u);
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).error().code, ECONNRESET);
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 0u);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).error().code, EPIPE);
+  });
+}
+
+TEST_P(SocketContractTest, SendAfterAResetIsEconnresetOnceAndThenEpipe) {
+  InWorld([&] {
+    Connection connection = Connect();
+    const int fd = connection.fd.get();
+    FillSocket(fd);
+    connection.peer->Close();
+    EXPECT_EQ(Await(fd, POLLERR), POLLERR | POLLHUP);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).error().code, ECONNRESET);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).error().code, EPIPE);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 0u);
+  });
+}
+
+TEST_P(SocketContractTest, ResetAfterTheEndOfAStreamIsEpipe) {
+  InWorld([&] {
+    Connection connection = Connect();
+    const int fd = connection.fd.get();
+    connection.peer->HalfClose();
+    EXPECT_EQ(Await(fd, POLLRDHUP), POLLRDHUP);
+    EXPECT_EQ(kernel_.send(fd, "never taken", 11, MSG_NOSIGNAL).value(), 11u);
+    connection.peer->Close();
+    EXPECT_EQ(Await(fd, POLLERR), POLLERR | POLLHUP);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).value(), 0u);
+    EXPECT_EQ(kernel_.send(fd, "x", 1, MSG_NOSIGNAL).error().code, EPIPE);
+  });
+}
+
+TEST_P(SocketContractTest, PeerThatLeavesHalfAConnectionWithUnreadBytesResets) {
+  InWorld([&] {
+    Connection connection = Connect();
+    const int fd = connection.fd.get();
+    EXPECT_EQ(kernel_.send(fd, "never taken", 11, MSG_NOSIGNAL).value(), 11u);
+    ASSERT_TRUE(kernel_.shutdown(fd, SHUT_WR));
+    connection.peer->Close();
+    EXPECT_EQ(Await(fd, POLLERR), POLLERR | POLLHUP);
+    char buffer[16];
+    EXPECT_EQ(kernel_.recv(fd, buffer, sizeof buffer, 0).error().code, ECONNRESET);
+  });
+}
+
 // Why the server lingers: the answer that was sent is lost with the request that was not read.
 TEST_P(SocketContractTest, CloseWithUnreadInputIsAReset) {
   InWorld([&] {

@@ -30,6 +30,7 @@ class Peer {
   virtual std::string Receive(size_t count) = 0;
   virtual void HalfClose() = 0;  // shutdown(SHUT_WR)
   virtual void Reset() = 0;      // close with SO_LINGER 0: RST
+  virtual void Close() = 0;      // close(2)
 };
 
 class KernelWorld {
@@ -42,6 +43,11 @@ class KernelWorld {
 
   // A new file of FileByte(0), FileByte(1), ...; its path is openat(2)'s from AT_FDCWD.
   virtual std::string MakeFile(size_t size) = 0;
+  // Cuts one off.
+  virtual void Truncate(const std::string& path, size_t size) = 0;
+
+  // Waits until that thread of the kernel's process sleeps.
+  virtual void AwaitAsleep(pid_t tid) = 0;
 
   // Connects to an address that a socket of this kernel listens on.
   virtual std::unique_ptr<Peer> Connect(const sockaddr_storage& address) = 0;

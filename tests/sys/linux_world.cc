@@ -1,6 +1,7 @@
 #include "tests/sys/linux_world.h"
 
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ class LoopbackPeer final : public Peer {
     CHECK(fd_ >= 0);
     CHECK(::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(sockaddr_in)) == 0);
   }
-  ~LoopbackPeer() override { Close(); }
+  ~LoopbackPeer() override { LoopbackPeer::Close(); }
 
   void Send(std::string_view bytes) override {
     CHECK(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
@@ -41,13 +42,12 @@ class LoopbackPeer final : public Peer {
     CHECK(::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
     Close();
   }
-
- private:
-  void Close() {
+  void Close() override {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }
 
+ private:
   int fd_;
 };
 
@@ -77,6 +77,19 @@ std::string LinuxWorld::MakeFile(size_t size) {
   out.close();
   CHECK(out.good());
   return path;
+}
+
+void LinuxWorld::Truncate(const std::string& path, size_t size) {
+  CHECK(::truncate(path.c_str(), static_cast<off_t>(size)) == 0);
+}
+
+// proc(5): the state comes after the name, which is in brackets.
+void LinuxWorld::AwaitAsleep(pid_t tid) {
+  const std::string path = "/proc/self/task/" + std::to_string(tid) + "/stat";
+  for (std::string line; line.find(") S ") == std::string::npos; ::sched_yield()) {
+    std::ifstream stat(path);
+    CHECK(std::getline(stat, line));
+  }
 }
 
 std::unique_ptr<Peer> LinuxWorld::Connect(const sockaddr_storage& address) {

@@ -1,6 +1,7 @@
 #include "tests/sys/sim_world.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/check.h"
 
@@ -12,10 +13,7 @@ class SimPeer final : public Peer {
  public:
   SimPeer(sim::Scheduler& scheduler, std::shared_ptr<sim::Connection> connection)
       : scheduler_(scheduler), connection_(std::move(connection)) {}
-  ~SimPeer() override {
-    scheduler_.BeforeWorldStep("peer closes");
-    connection_->PeerClose();
-  }
+  ~SimPeer() override { SimPeer::Close(); }
 
   void Send(std::string_view bytes) override {
     scheduler_.BeforeWorldStep("peer sends");
@@ -38,6 +36,12 @@ class SimPeer final : public Peer {
   void Reset() override {
     scheduler_.BeforeWorldStep("peer resets");
     connection_->PeerReset();
+    closed_ = true;
+  }
+  void Close() override {
+    if (std::exchange(closed_, true)) return;
+    scheduler_.BeforeWorldStep("peer closes");
+    connection_->PeerClose();
   }
 
  private:
@@ -54,6 +58,7 @@ class SimPeer final : public Peer {
 
   sim::Scheduler& scheduler_;
   std::shared_ptr<sim::Connection> connection_;
+  bool closed_ = false;
 };
 
 }  // namespace
@@ -69,6 +74,32 @@ std::string SimWorld::MakeFile(size_t size) {
   std::string path = "/scratch/" + std::to_string(files_++);
   kernel_.AddFile(path, std::make_shared<std::string>(FileBytes(0, size)));
   return path;
+}
+
+void SimWorld::Truncate(const std::string& path, size_t size) {
+  kernel_.scheduler().BeforeWorldStep("a file is cut off");
+  kernel_.Truncate(path, size);
+}
+
+void SimWorld::AwaitAsleep(pid_t tid) {
+  class Asleep final : public sim::Condition {
+   public:
+    Asleep(const sim::Scheduler& scheduler, pid_t tid) : scheduler_(scheduler), tid_(tid) {}
+    bool Holds() const override {
+      const auto& threads = scheduler_.threads();
+      return std::any_of(threads.begin(), threads.end(), [this](const auto& thread) {
+        return thread->tid == tid_ && thread->state == sim::SimThread::State::kAsleep;
+      });
+    }
+
+   private:
+    const sim::Scheduler& scheduler_;
+    const pid_t tid_;
+  };
+
+  sim::Scheduler& scheduler = kernel_.scheduler();
+  scheduler.BeforeWorldStep("a look at a thread");
+  scheduler.WaitFor("a thread sleeps", sim::Footprint::Everything(), Asleep(scheduler, tid));
 }
 
 std::unique_ptr<Peer> SimWorld::Connect(const sockaddr_storage& address) {

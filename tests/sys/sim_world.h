@@ -13,6 +13,8 @@ class SimWorld final : public KernelWorld {
   Kernel& kernel() override { return kernel_; }
   void Run(const std::function<void()>& body) override;
   std::string MakeFile(size_t size) override;
+  void Truncate(const std::string& path, size_t size) override;
+  void AwaitAsleep(pid_t tid) override;
   std::unique_ptr<Peer> Connect(const sockaddr_storage& address) override;
 
  private:
