@@ -12,7 +12,8 @@ build, another kind of server.
 import fcntl
 import functools
 import os
-import shutil
+import resource
+import socket
 
 import pytest
 
@@ -39,6 +40,20 @@ def _openable(path, what, request=None):
     return ""
 
 
+def _ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        return f"needs ::1, the loopback of IPv6: {error.strerror}"
+    return ""
+
+
+def _descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return "" if hard >= 20_000 else f"needs 20,000 descriptors, not {hard} (ulimit -Hn)"
+
+
 def _program(name, package=None):
     if servers.find_program(name):
         return ""
@@ -48,6 +63,8 @@ def _program(name, package=None):
 # A name, and what says why it is not to be had here ("" if it is).
 _CHECKS = {
     "root": _root,
+    "ipv6": _ipv6,
+    "descriptors": _descriptors,
     "fuse": lambda: _root() or _openable("/dev/fuse", "FUSE"),
     "loop": lambda: _root() or _openable("/dev/loop-control", "loop devices", _LOOP_CTL_GET_FREE),
     "nginx": lambda: _program("nginx", "nginx-light"),
@@ -79,15 +96,19 @@ def in_ci():
     return os.environ.get("CI") == "true"
 
 
+def skip(reason):
+    """Of a test that has found out by itself what is missing."""
+    if in_ci():
+        pytest.fail(f"CI must run this test: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
 def enforce(item):
     """Skips `item` if something that it requires is missing; in CI it fails."""
     names = [name for mark in item.iter_markers("requires") for name in mark.args]
     reasons = sorted({missing(name) for name in names} - {""})
-    if not reasons:
-        return
-    if in_ci():
-        pytest.fail("CI must run this test: " + "; ".join(reasons), pytrace=False)
-    pytest.skip("; ".join(reasons))
+    if reasons:
+        skip("; ".join(reasons))
 
 
 def summary():

@@ -5,7 +5,6 @@ The hard limit of descriptors may be as low as 20,000: clients are processes of 
 """
 
 import contextlib
-import resource
 
 import pytest
 
@@ -14,6 +13,7 @@ import servers
 from client import fetch_checked
 from crowd import Crowd
 from matrix import SOUND, flags
+from requirements import requires
 from side_by_side import SideBySide, downloads, small_requests
 
 MIB = 1 << 20
@@ -65,8 +65,7 @@ def test_others_are_served_beside_hundreds(pollux, files):
 
 
 @pytest.mark.alone
-@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 20_000,
-                    reason="needs 20,000 descriptors (ulimit -Hn)")
+@requires("descriptors")
 def test_nine_thousand_idle_and_nine_thousand_slow(pollux, files):
     """Noise: see test_crowds.py."""
     free, crowded = pollux(files.root, **COMMON), pollux(files.root, **COMMON)

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import requirements
 import servers
 
 sys.path.insert(0, os.path.join(servers.REPOSITORY, "ci"))
@@ -77,7 +78,7 @@ def test_ctrl_c_ends_it_and_what_it_runs():
     try:
         line = process.stderr.readline()
         if "another ci/mutants" in line:
-            pytest.skip("ci/mutants runs in this tree")
+            requirements.skip("ci/mutants runs in this tree")
         assert "the clean tree" in line
         process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=60)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import servers
-from requirements import requires
+from requirements import requires, skip
 from torture import scenario
 from torture.catalogue import CATALOGUE
 from torture.scenario import NotApplicable
@@ -65,7 +65,7 @@ def run(starter, files, name, defect=""):
     try:
         return SCENARIOS[name].run(start, files, **SIZES.get(name, {}))
     except NotApplicable as reason:
-        pytest.skip(str(reason))
+        skip(str(reason))
 
 
 def rows(table):

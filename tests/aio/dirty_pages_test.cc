@@ -14,6 +14,7 @@
 #include "core/sys/linux_kernel.h"
 #include "fakes/sleep_watch_kernel.h"
 #include "tests/aio/world.h"
+#include "tests/base/missing.h"
 
 namespace pollux {
 namespace {
@@ -48,7 +49,7 @@ class DirtyPagesTest : public ::testing::Test, private ReadOwner {
 };
 
 TEST_F(DirtyPagesTest, AreWrittenBackByAWorkerAndNotByTheLoop) {
-  if (!file_.OnDisk()) GTEST_SKIP() << "no disk to write back to";
+  if (!file_.OnDisk()) SKIP_FOR_WANT_OF("a test directory on a disk to write back to");
   const Fd direct(linux_, ::open(file_.path().c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
   const Fd writer(linux_, ::open(file_.path().c_str(), O_WRONLY | O_CLOEXEC));
   ASSERT_TRUE(direct.valid() && writer.valid());

@@ -15,6 +15,7 @@
 #include "core/sys/linux_kernel.h"
 #include "fakes/mock_kernel.h"
 #include "tests/aio/loopback.h"
+#include "tests/base/missing.h"
 
 namespace pollux {
 namespace {
@@ -231,7 +232,7 @@ TEST_F(ResidencyTest, ProbePastTheEndOfTheFileIsNotCached) {
 class ResidencyOnDiskTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!file_.OnDisk()) GTEST_SKIP() << "the test directory is on tmpfs or overlayfs";
+    if (!file_.OnDisk()) SKIP_FOR_WANT_OF("a test directory that is not on tmpfs or overlayfs");
     file_.MakeCold();
     open_ = file_.Open(kernel_);
   }
@@ -299,7 +300,7 @@ uint64_t AsNobody(Query query) {
 class ResidencyAsNobodyTest : public ResidencyOnDiskTest {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+    if (::geteuid() != 0) SKIP_FOR_WANT_OF("root, who alone can become somebody else");
     ResidencyOnDiskTest::SetUp();
   }
 };

@@ -30,6 +30,7 @@
 #include "core/sys/raii.h"
 #include "fakes/recording/accept.h"
 #include "fakes/recording/recording_kernel.h"
+#include "tests/base/missing.h"
 
 namespace pollux {
 namespace {
@@ -211,8 +212,7 @@ class RecordingTest : public ::testing::TestWithParam<std::pair<CoordinationKind
     const auto fd =
         OwnFd(linux_, linux_.openat(AT_FDCWD, file_.path().c_str(), O_RDONLY | O_DIRECT, 0));
     if (!fd && fd.error().code == EINVAL) {  // open(2): the file system does not support it
-      GTEST_SKIP() << "no direct I/O (O_DIRECT) on the file system of " << file_.path()
-                   << ": build on one that has it, such as ext4 or xfs";
+      SKIP_FOR_WANT_OF("direct I/O (O_DIRECT), such as ext4 and xfs have it, for " + file_.path());
     }
     ASSERT_TRUE(fd) << ToString(fd.error());
   }

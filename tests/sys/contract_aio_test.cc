@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "tests/base/missing.h"
 #include "tests/sys/kernel_world.h"
 
 namespace pollux {
@@ -58,7 +59,7 @@ class AioContractTest : public ContractTest {
 };
 
 #define OPEN_OR_SKIP(...) \
-  if (!Open(__VA_ARGS__)) GTEST_SKIP() << "the file system of the build tree has no O_DIRECT"
+  if (!Open(__VA_ARGS__)) SKIP_FOR_WANT_OF("a build tree on a file system with O_DIRECT")
 
 TEST_P(AioContractTest, ReadDeliversTheFilesBytesAndTheSubmittersData) {
   InWorld([&] {
