@@ -1,7 +1,7 @@
 """The figures of ci/bench as plots.
 
-Each function takes what a benchmark wrote as JSON and returns SVG text, without an XML head, so
-that it can stand in a page. Transparent, in mid-tones: readable on a light and on a dark ground.
+What draws takes what a benchmark wrote as JSON; write() makes an SVG and a PNG of each. On a white
+ground of their own, wherever they are shown, on which every colour has the contrast of text.
 """
 
 import io
@@ -12,13 +12,14 @@ import matplotlib
 matplotlib.use("Agg")  # no display
 from matplotlib import pyplot  # noqa: E402
 
-INK = "#7f8288"  # a contrast of about 4 with white and 5 with black
-_PALETTE = ("#e0483e", "#3f8fd2", "#2b9e8f", "#c9822a", "#8f6fd0", "#5f9e3a", "#c95f9b", "#8a7a5c",
-            "#4aa3b5")
+GROUND = "#ffffff"
+INK = "#56606b"
+PALETTE = ("#c0362c", "#1c5cb8", "#1a7f73", "#9a5b00", "#7650c0", "#3f7a1e", "#a83a7b", "#6f6041",
+           "#1f7a90")
 _MARKS = "os^Dv<>pP"
 _STYLE = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10,
-    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
+    "figure.facecolor": GROUND, "axes.facecolor": GROUND, "savefig.facecolor": GROUND,
     "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "axes.titlecolor": INK,
     "xtick.color": INK, "ytick.color": INK, "grid.color": INK, "grid.alpha": 0.25,
     "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
@@ -58,7 +59,7 @@ def _spread(axes, positions, rows, **style):
 
 
 def _look(number):
-    return {"color": _PALETTE[number % len(_PALETTE)], "marker": _MARKS[number % len(_MARKS)]}
+    return {"color": PALETTE[number % len(PALETTE)], "marker": _MARKS[number % len(_MARKS)]}
 
 
 def _legend(axes):
@@ -132,25 +133,13 @@ def _draw_rates_2006(document):
     return _by_connections(document, "mb_per_s", "MB/s", extra)
 
 
-def rates_2006(document):
-    return _svg("rates-2006", _draw_rates_2006(document))
-
-
-def _draw_cpu_2006(document):
+def _draw_cpu(document):
     return _by_connections(document, "cpu_s_per_gb", "the server's CPU, s per GB")
-
-
-def cpu_2006(document):
-    return _svg("cpu-2006", _draw_cpu_2006(document))
 
 
 def _draw_latency_2006(document):
     return _bars([(row["server"], row["p99_ms"]) for row in document["hot"]],
                  "p99 of a hot request behind ten cold downloads, ms", logarithmic=True)
-
-
-def latency_2006(document):
-    return _svg("latency-2006", _draw_latency_2006(document))
 
 
 # --- The other benchmarks.
@@ -160,35 +149,15 @@ def _draw_rates_cold(document):
     return _by_connections(document, "mb_per_s", "MB/s")
 
 
-def rates_cold(document):
-    return _svg("rates-cold", _draw_rates_cold(document))
-
-
-def _draw_cpu_cold(document):
-    return _by_connections(document, "cpu_s_per_gb", "the server's CPU, s per GB")
-
-
-def cpu_cold(document):
-    return _svg("cpu-cold", _draw_cpu_cold(document))
-
-
 def _draw_latency_stall(document):
     return _bars([(row["server"], row["p99_ms"]) for row in document["results"]],
                  "p99 of a hot request behind cold downloads, ms", logarithmic=True)
-
-
-def latency_stall(document):
-    return _svg("latency-stall", _draw_latency_stall(document))
 
 
 def _draw_cpu_hot(document):
     return _bars([(f"{row['case']}: {row['server']}", row["us_per_request"])
                   for row in document["results"]], "the server's CPU of a request, us",
                  logarithmic=True)
-
-
-def cpu_hot(document):
-    return _svg("cpu-hot", _draw_cpu_hot(document))
 
 
 def _draw_cpu_scale(document):
@@ -198,13 +167,9 @@ def _draw_cpu_scale(document):
                  "the server's CPU of a request, us")
 
 
-def cpu_scale(document):
-    return _svg("cpu-scale", _draw_cpu_scale(document))
-
-
 _DRAWN = {
-    "2006": {"rates": _draw_rates_2006, "cpu": _draw_cpu_2006, "latency": _draw_latency_2006},
-    "cold": {"rates": _draw_rates_cold, "cpu": _draw_cpu_cold},
+    "2006": {"rates": _draw_rates_2006, "cpu": _draw_cpu, "latency": _draw_latency_2006},
+    "cold": {"rates": _draw_rates_cold, "cpu": _draw_cpu},
     "stall": {"latency": _draw_latency_stall},
     "hot": {"cpu": _draw_cpu_hot},
     "scale": {"cpu": _draw_cpu_scale},
