@@ -14,6 +14,7 @@ from swarm import Download, Swarm
 from . import scenario as common
 from .scenario import (NotApplicable, connect, descriptors, figure_of_bytes, needs_persistence,
                        needs_ranges, scenario)
+from .watch import Beside
 
 MIB = 1 << 20
 
@@ -156,16 +157,15 @@ def resets(server, files, clients=100, seed=2006):
     return f"{2 * clients} resets, {counted} descriptors before and after"
 
 
-class Storm:
-    """Signals to a process, as fast as they go, or as `rates` ({number: a second}) say, from a
-    thread of its own. A thousand at least, however short the block is."""
+class Storm(Beside):
+    """Signals to a process, as fast as they go, or as `rates` ({number: a second}) say. A
+    thousand at least, however short the block is."""
 
     def __init__(self, server, numbers=(), rates=None, at_least=1000):
+        super().__init__()
         self._server = server
         self._rates = rates or {number: 5000 for number in numbers}
         self._at_least = at_least
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.sent = 0
 
     def _run(self):
@@ -178,14 +178,6 @@ class Storm:
                     self.sent += 1
             turn += 1
             self._stop.wait(1 / fastest)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
 
 
 @scenario("signal-storm", "signals that the server's documentation allows do no transfer harm")

@@ -19,14 +19,32 @@ _AWAKE_MOST = 0.1     # of the looks: a timer that is due
 _DISK_IDLE_LEAST = 2  # looks
 
 
-class Watch:
+class Beside:
+    """Runs _run in a thread of its own until the block is left, when _stop is set."""
+
+    def __init__(self):
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        raise NotImplementedError
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+
+class Watch(Beside):
     def __init__(self, server, path):
+        super().__init__()
         self._server = server
         device = os.stat(path).st_dev
         self._disk = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat"
         self._looks = []  # (when, every thread asleep, disk idle)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
     def _run(self):
         while not self._stop.wait(LOOK_EVERY_S):
@@ -47,14 +65,6 @@ class Watch:
                 return stat.read().split()[8] == "0"  # requests in flight (block/stat.rst)
         except FileNotFoundError:
             return True  # no block device: its waits show as state D
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
 
     def awake(self):
         """The share of the looks that found a thread which ran, or would have if it had had a
