@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/base/check.h"
@@ -17,6 +18,8 @@ using pollux::http::BodyLimits;
 using pollux::http::BodySkipper;
 using pollux::http::Request;
 using State = BodySkipper::State;
+
+constexpr size_t kBrokenBytesMax = 64;
 
 constexpr std::string_view kTokenBytes =
     "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -95,6 +98,31 @@ std::optional<size_t> EndOfChunked(std::string_view bytes) {
   return std::nullopt;
 }
 
+// That both readings of a chunked body find the same end, or none.
+void CompareChunked(const Request& request, const BodyLimits& limits, bool usual_limits,
+                    std::string_view bytes) {
+  const auto whole = SkipInPieces(request, limits, bytes, std::max<size_t>(bytes.size(), 1));
+  const std::optional<size_t> end = EndOfChunked(bytes);
+  if (whole.state == State::kComplete) CHECK(end == whole.consumed);
+  if (end && usual_limits) {
+    CHECK(whole.state == State::kComplete || whole.status == 413 ||
+          *end > limits.chunk_line_bytes_max);
+  }
+}
+
+// The same with each byte of a line's end in the place of which is another one: what two readers
+// are fooled by.
+void CompareWithBrokenLines(const Request& request, const BodyLimits& limits, bool usual_limits,
+                            std::string_view body) {
+  std::string broken(body);
+  for (size_t i = 0; i < std::min(body.size(), kBrokenBytesMax); ++i) {
+    if (body[i] != '\r' && body[i] != '\n') continue;
+    broken[i] = 'x';
+    CompareChunked(request, limits, usual_limits, broken);
+    broken[i] = body[i];
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -121,10 +149,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!too_large) CHECK(whole.consumed == std::min<size_t>(bytes.size(), how >> 1));
     return 0;
   }
-  const std::optional<size_t> end = EndOfChunked(bytes);
-  if (whole.state == State::kComplete) CHECK(end == whole.consumed);
-  if (end && (how & 2) == 0)
-    CHECK(whole.state == State::kComplete || whole.status == 413 ||
-          *end > limits.chunk_line_bytes_max);
+  const bool usual_limits = (how & 2) == 0;
+  CompareChunked(request, limits, usual_limits, bytes);
+  if (whole.state == State::kComplete) {
+    CompareWithBrokenLines(request, limits, usual_limits, bytes.substr(0, whole.consumed));
+  }
   return 0;
 }

@@ -263,7 +263,7 @@ def main():
             write(folder, "range", f"{size}-{number}", struct.pack("<QB", size % 2**64, 16)
                   + value.encode())
     for number, (fields, lines) in enumerate([
-            (2, ['"e"', '"e"']), (2, ['"e"', 'W/"e", "f"']), (4, ['"e"', '*']),
+            (2, ['"e"', '"e"']), (2, ['"e"', 'W/"e", "f"']), (2, ['W/"e"', 'W/"e"']), (4, ['"e"', '*']),
             (4, ['W/"e"', '"a", W/"e"']), (8, ['"e"', DATE]), (16, ['"e"', DATE]),
             (32 | 64, ['"e"', '"e"']), (32 | 64, ['"e"', DATE]), (32 | 64, ['"e"', 'W/"e"']),
             (62, ['"e"', '"e"', '"x",,"y"', DATE, DATE, DATE]),
