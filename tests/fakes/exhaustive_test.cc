@@ -152,6 +152,22 @@ TEST(ExhaustiveTest, SignalThatKillsBeforeOrAfterAThreadBlocksIt) {
   EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"killed", "lived"}));
 }
 
+// The same of what a thread does that has it open, and has nothing else to do with it.
+TEST(ExhaustiveTest, SignalThatKillsBeforeOrAfterTheOnlyStepOfWhoHasItOpen) {
+  const Program program = [](SimKernel& kernel) {
+    const sigset_t deadly = ToSet(SignalBit(SIGUSR2));
+    auto word = kernel.word_create(0);
+    Thread other = Spawn(kernel, [&] { (void)word->load(); });
+    EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, deadly, nullptr));
+    Thread sender = Spawn(kernel, [&] { EXPECT_TRUE(kernel.kill(kernel.getpid(), SIGUSR2)); });
+    other.Join();
+    sender.Join();
+    return std::string("lived");
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"killed", "lived"}));
+}
+
 // What another thread does before the end is seen.
 TEST(ExhaustiveTest, SignalThatKillsLeavesOthersTimeForAFault) {
   const Program program = [](SimKernel& kernel) {
