@@ -7,7 +7,7 @@ import struct
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-TIME_WAIT, CLOSE_WAIT, LISTEN = 6, 8, 10  # <linux/tcp_states.h>, as in RFC 9293
+ESTABLISHED, TIME_WAIT, CLOSE_WAIT, LISTEN = 1, 6, 8, 10  # <linux/tcp_states.h>, as in RFC 9293
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port
 
 

@@ -23,16 +23,19 @@ def start(*arguments):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def loop_files():
-    """What lies behind loop devices, by device."""
-    found = {}
-    for name in os.listdir("/sys/block"):
-        try:
-            with open(f"/sys/block/{name}/loop/backing_file", encoding="utf-8") as file:
-                found[name] = file.read()
-        except OSError:
-            pass  # no loop device, or a free one
-    return {name: path for name, path in found.items() if path.endswith("/device/disk\n")}
+def backing_file(device):
+    """What lies behind a loop device; None of a free one, and of what is no loop device."""
+    try:
+        with open(f"/sys/block/{device}/loop/backing_file", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def modelled_disks():
+    """The loop devices on which there is one now, this run's or another's."""
+    return {name for name in os.listdir("/sys/block")
+            if (backing_file(name) or "").endswith("/device/disk\n")}
 
 
 def test_a_small_table_is_measured_written_and_drawn(tmp_path):
@@ -62,15 +65,18 @@ def test_a_small_table_is_measured_written_and_drawn(tmp_path):
 
 
 def test_ctrl_c_takes_the_disk_down():
+    others = modelled_disks()
     run = start(*SMALL, "--connections", "1", "--contenders", "auto")
     for line in run.stderr:
         if "MB/s" in line:
             break
-    assert loop_files()
+    ours = modelled_disks() - others
+    assert ours
     run.send_signal(signal.SIGINT)
     _, said = run.communicate()
     assert (run.returncode, said.splitlines()[-1]) == (130, "ci/bench: interrupted")
-    assert loop_files() == {}
+    # Without its file system a device that is still bound has a file of another name.
+    assert {name: backing_file(name) for name in ours} == dict.fromkeys(ours)
 
 
 @pytest.mark.parametrize("arguments, wrong", [

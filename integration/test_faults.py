@@ -8,6 +8,7 @@ A row that strikes nothing has shown nothing, and fails.
 """
 
 import contextlib
+import functools
 import os
 import subprocess
 import time
@@ -21,6 +22,8 @@ from cache import make_cold
 from client import ClosedEarly, Connection
 from data import Checker
 from requirements import requires
+from tcp_states import CLOSE_WAIT, ESTABLISHED, tcp_states
+from torture import scenario
 from warden import temporary_folder
 
 MIB = 1 << 20
@@ -37,7 +40,7 @@ def pytest_generate_tests(metafunc):
     if not metafunc.config.getoption("--all-faults"):
         chosen = faults.quarter_of(chosen, faults.commit())[1]
     metafunc.parametrize("row,backend", [
-        pytest.param(row, backend, id=f"{backend or server}-{row.name}",
+        pytest.param(row, backend, id=f"{backend}-{row.name}" if backend else row.name,
                      marks=[] if row.at_start else [requires("strace")])
         for row, backend in chosen])
 
@@ -65,11 +68,20 @@ def _ask(connection, file, offset=0, length=None, **options):
         connection.ask("/" + file.name, **options)
 
 
+@functools.lru_cache(maxsize=1)
+def abilities(server, file):
+    """(ranges, persistent connections): what may be asked for. Looked at once, before a fault."""
+    if isinstance(server, servers.PolluxServer):
+        return True, True
+    return scenario.serves_ranges(server, file), scenario.persists(server, file)
+
+
 class Load:
     """The requests of a row. `outcomes` is what each came to."""
 
     def __init__(self, server, files):
         self._server = server
+        self._ranges, self._persistent = abilities(server, files.get(3000))
         self.large, self.medium = files.get(5 * MIB + 1), files.get(700_001)
         self.small = files.get(3000)
         self.outcomes = []
@@ -92,7 +104,8 @@ class Load:
 
     def _three_at_once(self):
         make_cold(self.large.path, self.medium.path)
-        asked = [(self.large, 0, None), (self.large, 65_537, 1_000_003), (self.medium, 0, None)]
+        part = (65_537, 1_000_003) if self._ranges else (0, None)
+        asked = [(self.large, 0, None), (self.large, *part), (self.medium, 0, None)]
         with contextlib.ExitStack() as stack:
             connections = [stack.enter_context(self._connect()) for _ in asked]
             for connection, request in zip(connections, asked):
@@ -101,6 +114,10 @@ class Load:
                 self.outcomes.append(_read(connection, *request))
 
     def _two_on_a_connection(self):
+        if not self._persistent:
+            self.one(self.medium)
+            self.one(self.small)
+            return
         with self._connect() as connection:
             for file in (self.medium, self.small):
                 _ask(connection, file)
@@ -125,14 +142,8 @@ def wait_idle(server):
     if isinstance(server, servers.PolluxServer):
         gauges.wait_idle(server)
     else:
-        _until(lambda: not _open_connections(server.port), "the connections are closed")
-
-
-def _open_connections(port):
-    """Those that the server has not closed: ESTABLISHED, CLOSE_WAIT (include/net/tcp_states.h)."""
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] in ("01", "08")
-                   for line in table)
+        _until(lambda: not set(tcp_states(server.port)) & {ESTABLISHED, CLOSE_WAIT},
+               "the connections are closed")
 
 
 def wait_same(server, before, kept=()):

@@ -11,6 +11,7 @@ sys.path[:0] = [HERE, os.path.dirname(HERE)]
 
 import cold  # noqa: E402
 import hot  # noqa: E402
+import outputs  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
 import servers  # noqa: E402
@@ -48,7 +49,7 @@ def main():
     options = parse(sys.argv[1:])
     module = BENCHMARKS[options.benchmark]
     try:
-        report.check_writable(options.json)
+        outputs.check_writable(options.json)
         document = module.run(options, report.Progress())
         document["facts"] = report.facts(servers.scratch_folder())
         report.write_json(options.json, document)

@@ -1,6 +1,5 @@
 """What the measuring programs share: tables, machine facts, JSON beside, progress."""
 
-import errno
 import json
 import math
 import os
@@ -12,6 +11,7 @@ import sys
 import time
 
 import files
+import outputs
 from servers import REPOSITORY
 
 
@@ -133,22 +133,5 @@ def facts_line(known):
             f"{gib:.0f} GiB, {known['file_system']}; revision {known['revision'] or 'unknown'}")
 
 
-def check_writable(path):
-    """To be said before anything is measured, not after. Raises OSError."""
-    path = os.path.abspath(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + ".partial", "w", encoding="utf-8"):
-        pass
-    os.remove(path + ".partial")
-
-
 def write_json(path, document):
-    path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = path + ".partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
-    os.replace(partial, path)
+    outputs.write_text(path, json.dumps(document, indent=1) + "\n")

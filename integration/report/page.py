@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 import history
 import machine
+import outputs
 import parts
 import servers
 import sources
@@ -173,12 +174,7 @@ def html(folder, verdicts="validate.json"):
 
 def write(folder, path, verdicts="validate.json"):
     """The page at `path`; OSError if it cannot be written."""
-    text = html(folder, verdicts)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    partial = path + ".partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(partial, path)
+    outputs.write_text(path, html(folder, verdicts))
 
 
 def default_path():

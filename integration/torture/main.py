@@ -25,6 +25,7 @@ import time
 INTEGRATION = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(INTEGRATION, "bench"), INTEGRATION]
 
+import outputs  # noqa: E402
 import report  # noqa: E402
 import servers  # noqa: E402
 from client import fetch  # noqa: E402
@@ -187,7 +188,7 @@ def summary(document):
 def run(options):
     out = os.path.join(servers.REPOSITORY, "out")
     path = os.path.abspath(options.json or os.path.join(out, f"torture-{options.name}.json"))
-    report.check_writable(path)
+    outputs.check_writable(path)
     check_starts(options)
     log_path = os.path.splitext(path)[0] + ".log"
     start = time.monotonic()

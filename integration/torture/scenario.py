@@ -118,12 +118,20 @@ def needs_persistence(server, file):
             raise NotApplicable("each answer ends its connection")
 
 
-def serves_ranges(server, file):
+def _applies(needs, server, file):
     try:
-        needs_ranges(server, file)
+        needs(server, file)
     except NotApplicable:
         return False
     return True
+
+
+def serves_ranges(server, file):
+    return _applies(needs_ranges, server, file)
+
+
+def persists(server, file):
+    return _applies(needs_persistence, server, file)
 
 
 def quiet(server):

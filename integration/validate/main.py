@@ -27,6 +27,7 @@ import coordinations  # noqa: E402
 import files  # noqa: E402
 import leaks  # noqa: E402
 import load  # noqa: E402
+import outputs  # noqa: E402
 import page  # noqa: E402
 import report  # noqa: E402
 import schedules  # noqa: E402
@@ -145,7 +146,7 @@ def check_writable(path):
     """Said before anything is measured, not after."""
     os.makedirs(schedules.folder(), exist_ok=True)
     servers.scratch_folder()
-    report.check_writable(path)
+    outputs.check_writable(path)
 
 
 def text(document, grids):
