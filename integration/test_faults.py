@@ -146,8 +146,12 @@ def wait_idle(server):
                "the connections are closed")
 
 
-def wait_same(server, before, kept=()):
-    """Until nothing is open that was not open before. A scrape's own connection may still be."""
+def wait_same(server, before, row):
+    """Until nothing is open that was not open before. A scrape's own connection may still be. Chunks
+    with files of their own are kept for the next reads if nobody was sent from them: none, or one,
+    or two, as it comes."""
+    kept = ["/memfd:pollux-chunks (deleted)"] if row.way.get("retire") == "fresh" else []
+
     def more():
         return set(faults.kinds(server) - before) - set(kept)
     _until(lambda: not more(), "nothing is leaked", more)
@@ -178,7 +182,7 @@ def with_strace(server, files, row):
     judge(row, outcomes)
     next_request_is_served(server, files)
     wait_idle(server)
-    wait_same(server, before)
+    wait_same(server, before, row)
     return strace.count
 
 
@@ -195,9 +199,7 @@ def from_the_start(server, files, row):
             assert _excused(load.outcomes[-1]) and len(load.outcomes) < RECOVERY_MAX, load.outcomes
     next_request_is_served(server, files)
     wait_idle(server)
-    # Chunks with files of their own are kept for the next reads, if nobody was sent from them.
-    wait_same(server, before,
-              kept=["/memfd:pollux-chunks (deleted)"] if row.way.get("retire") == "fresh" else [])
+    wait_same(server, before, row)
     server.stop()
 
 
