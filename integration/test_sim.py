@@ -120,7 +120,12 @@ def test_files_that_are_cut_off_or_foreign(tmp_path):
             "later": whole.replace("replay 1", "replay 9"),
             "story": whole.replace('"one-chunk"', '"no-chunk"'),
             "option": whole.replace('"published"', '"private"'),
+            "part": whole.replace('"signals": 0', '"signals": 0.5'),
+            "negative": whole.replace('"faults": 0', '"faults": -1'),
+            "wrapped": whole.replace('"early_timeouts": 0', '"early_timeouts": 4294967296'),
+            "word": whole.replace('"steps_max": 200000', '"steps_max": true'),
     }.items():
+        assert text != whole, name
         (tmp_path / name).write_text(text)
         for command in (["replay", name], ["shrink", name, "-o", "out"], ["trace", name, "-o", "out"]):
             assert_one_line_and_2(run(*command, cwd=tmp_path), name)
@@ -143,6 +148,26 @@ def test_find_is_told_although_the_disk_is_full(tmp_path):
     assert "timeout rescue: a completion waited" in result.stdout
     assert "replay with" not in result.stdout
     assert "cannot write /dev/full" in result.stderr
+
+
+def run_with_output(redirection, *arguments, cwd):
+    return subprocess.run(["sh", "-c", f'exec "$0" "$@" {redirection}', SIM, *arguments],
+                          stderr=subprocess.PIPE, text=True, timeout=60, cwd=cwd, env=ENVIRONMENT,
+                          check=False)
+
+
+def test_closed_standard_output_does_not_go_into_the_replay_file(tmp_path):
+    found = run_with_output(">&-", "run", "one-chunk", "--coordination", "published",
+                            "--save", "found", cwd=tmp_path)
+    assert found.returncode == 1, found
+    assert found.stderr == "pollux-sim: cannot write to standard output\n"
+    assert run("replay", "found", "--quiet", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["run", "one-chunk", "--runs", "1"]])
+def test_full_standard_output_is_said(tmp_path, arguments):
+    assert_one_line_and_2(run_with_output(">/dev/full", *arguments, cwd=tmp_path),
+                          "cannot write to standard output")
 
 
 def test_leaves_no_file_if_nothing_is_found_and_an_old_one_alone(tmp_path):

@@ -96,6 +96,18 @@ def test_a_search_is_judged_by_what_it_found_and_by_whether_it_saw_all():
             schedules.judge(["explore", "x"], status, out, "why", MUST_HOLD)
 
 
+def test_a_recording_is_judged_by_what_accept_says():
+    def said(status, out):
+        return subprocess.CompletedProcess([], status, out, "why")
+    held = schedules.judge_recording("x", said(0, "x: accepted: 71 calls of 2 threads, by order 3\n"))
+    assert held.ok and str(held) == "holds 71 calls, by order 3"
+    failed = schedules.judge_recording("x", said(1, "x:24: rejected: call 22 of 71\n1 orders\n"))
+    assert not failed.ok and "line 24" in str(failed)
+    for status, out in ((0, ""), (1, ""), (2, ""), (-6, "x:24: rejected: y\n")):
+        with pytest.raises(schedules.ProgramError):
+            schedules.judge_recording("x", said(status, out))
+
+
 def test_figures_are_readable():
     assert [duration(s) for s in (1.0012, 0.9997, 0.0123, 0.00185, 41e-6)] == [
         "1.00 s", "1.00 s", "12 ms", "1.85 ms", "41 us"]

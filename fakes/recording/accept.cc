@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "core/base/check.h"
+#include "fakes/kernel/sim_kernel.h"
 
 namespace pollux::sim {
 namespace {
@@ -61,8 +63,9 @@ class Search final : public Chooser {
 // One execution of the recording.
 class Performance {
  public:
-  Performance(const Recording& recording, SimKernel& kernel)
-      : recording_(recording), kernel_(kernel), translation_(kernel) {
+  Performance(const Recording& recording, SimKernel& kernel,
+              const std::function<void(size_t)>& begin_call)
+      : recording_(recording), kernel_(kernel), begin_call_(begin_call), translation_(kernel) {
     done_.resize(recording.calls.size());
     translation_.spawn = [this](int thread) {
       return kernel_.thread_create("recorded", [this, thread] { Play(thread); });
@@ -70,28 +73,39 @@ class Performance {
     translation_.peer_connects = [this] {
       kernel_.scheduler().BeforeWorldStep("peer connects");
       peer_ = kernel_.ConnectToListener();
+      return peer_ != nullptr;
     };
     translation_.peer_sends = [this](const std::string& bytes) {
       kernel_.scheduler().BeforeWorldStep("peer sends");
+      if (peer_ == nullptr) return size_t{0};
       peer_->PeerSend(bytes);
+      return bytes.size();
     };
     translation_.peer_takes = [this](size_t count) {
       kernel_.scheduler().BeforeWorldStep("peer takes");
-      return peer_->PeerTake(count);
+      return peer_ != nullptr ? peer_->PeerTake(count) : std::string();
     };
   }
 
   void Run() {
+    for (const RecordedFile& file : recording_.files) {
+      kernel_.AddFile(file.path, std::make_shared<std::string>(file.contents));
+    }
     (void)kernel_.Run([this] { Play(0); });
   }
 
-  // How many calls had the recorded result, and why the next one has not.
+  // How many calls had the recorded result; which has not, and what it had.
   size_t matched() const { return matched_; }
-  bool complete() const { return matched_ == done_.size() && refusal_.empty(); }
-  std::string refusal() const {
-    if (!refusal_.empty()) return refusal_;
+  bool complete() const { return matched_ == done_.size() && !refused_; }
+  size_t first_missing() const {
+    if (refused_) return *refused_;
+    return static_cast<size_t>(std::find(done_.begin(), done_.end(), false) - done_.begin());
+  }
+  // Nothing: it has not come to its end, for which the model's reason is why_not().
+  const std::optional<std::string>& instead() const { return instead_; }
+  std::string why_not() const {
     const auto& violation = kernel_.scheduler().violation();
-    return violation ? violation->oracle + ": " + violation->text : "";
+    return violation ? violation->oracle + ": " + violation->text : "it was never made";
   }
 
   // The thread whose present call ended first comes first; then the disk; time-outs, where one was
@@ -136,20 +150,19 @@ class Performance {
 
   void Play(int thread) {
     const uint32_t actor = kernel_.scheduler().current().actor;
-    translation_.tids[recording_.tids[static_cast<size_t>(thread)]] = kernel_.gettid();
+    translation_.tids[thread] = kernel_.gettid();
     for (size_t i = 0; i < recording_.calls.size(); ++i) {
       const RecordedCall& call = recording_.calls[i];
       if (call.thread != thread) continue;
       playing_[actor] = &call;
       const MayBegin may(*this, call);
       kernel_.scheduler().Sleep(call.name.c_str(), Footprint::Everything(), &may, kNever);
-      const std::string result = call.again(translation_);
+      if (begin_call_) begin_call_(i);
+      std::string result = call.again(translation_);
       if (result != call.result) {
-        refusal_ = "call " + std::to_string(i + 1) + " of " +
-                   std::to_string(recording_.calls.size()) + ", " + call.name + " in thread " +
-                   std::to_string(thread) + ": Linux said \"" + call.result +
-                   "\", the model says \"" + result + "\"";
-        kernel_.scheduler().GiveUp("refused", refusal_);
+        refused_ = i;
+        instead_ = std::move(result);
+        kernel_.scheduler().GiveUp("refused", "");
       }
       done_[i] = true;
       ++matched_;
@@ -159,38 +172,62 @@ class Performance {
 
   const Recording& recording_;
   SimKernel& kernel_;
+  const std::function<void(size_t)>& begin_call_;
   Translation translation_;
   std::shared_ptr<Connection> peer_;
   std::vector<bool> done_;                           // by call
   std::map<uint32_t, const RecordedCall*> playing_;  // by actor
   size_t matched_ = 0;
-  std::string refusal_;
+  std::optional<size_t> refused_;
+  std::optional<std::string> instead_;
 };
+
+std::string Refusal(const Recording& recording, const Acceptance& of, const std::string& why_not) {
+  const RecordedCall& call = recording.calls[of.call];
+  std::string text = "call " + std::to_string(of.call + 1) + " of " +
+                     std::to_string(recording.calls.size()) + ", " + call.name + " in thread " +
+                     std::to_string(call.thread) + ": Linux said \"" + call.result +
+                     "\", the model ";
+  if (of.allowed.empty()) return text + "does not come to its end (" + why_not + ")";
+  text += "says ";
+  for (const std::string& result : of.allowed) {
+    text += (result != *of.allowed.begin() ? " or \"" : "\"") + result + "\"";
+  }
+  return text;
+}
 
 }  // namespace
 
-Acceptance Accept(const Recording& recording, const std::function<void(SimKernel&)>& prepare,
-                  uint64_t executions_max) {
+Acceptance Accept(const Recording& recording, uint64_t executions_max,
+                  const std::function<void(size_t)>& begin_call) {
   Acceptance out;
   Resources resources;
   const Performance* performance = nullptr;
   Search search([&](std::span<const Option> options) { return performance->Rank(options); });
   SimOptions options;
   options.scheduler.early_timeouts = static_cast<int>(recording.calls.size());
-  size_t furthest = 0;
+  std::optional<size_t> furthest;
+  std::string why_not;
   while (out.executions < executions_max && search.Next()) {
     ++out.executions;
     SimKernel kernel(search, resources, options);
-    prepare(kernel);
-    Performance present(recording, kernel);
+    Performance present(recording, kernel, begin_call);
     performance = &present;
     present.Run();
     out.accepted = present.complete();
     if (out.accepted) return out;
-    if (present.matched() < furthest) continue;
-    furthest = present.matched();
-    out.refusal = present.refusal();
+    if (furthest && present.matched() < *furthest) continue;
+    if (!furthest || present.matched() > *furthest) {
+      furthest = present.matched();
+      out.call = present.first_missing();
+      out.allowed.clear();
+      why_not = present.why_not();
+    }
+    if (present.instead() && present.first_missing() == out.call) {
+      out.allowed.insert(*present.instead());
+    }
   }
+  out.refusal = Refusal(recording, out, why_not);
   return out;
 }
 

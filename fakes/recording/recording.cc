@@ -1,7 +1,5 @@
 #include "fakes/recording/recording.h"
 
-#include "core/base/check.h"
-
 namespace pollux {
 
 int Translation::Fd(int recorded) const {
@@ -9,23 +7,28 @@ int Translation::Fd(int recorded) const {
   return found != fds.end() ? found->second : recorded;  // -1, AT_FDCWD; or one that is not open
 }
 
-char* Translation::Address(const void* recorded) const {
-  const auto* at = static_cast<const char*>(recorded);
+io_context_t Translation::Context(uint64_t recorded) const {
+  const auto found = contexts.find(recorded);
+  return found != contexts.end() ? found->second : nullptr;
+}
+
+char* Translation::Address(uint64_t recorded, size_t length) const {
   for (const Area& area : areas) {
-    if (at >= area.recorded && at < area.recorded + area.length) {
-      return area.here + (at - area.recorded);
-    }
+    if (recorded < area.recorded) continue;
+    const uint64_t into = recorded - area.recorded;
+    if (into < area.length && length <= area.length - into) return area.here + into;
   }
   return nullptr;
 }
 
-iocb* Translation::RequestFor(const iocb& recorded, const iocb* at) {
+iocb* Translation::RequestFor(const iocb& recorded, uint64_t at) {
   Request& request = requests[at];
+  const size_t length = recorded.u.c.nbytes;
   request.control = recorded;
   request.control.aio_fildes = Fd(recorded.aio_fildes);
-  request.control.u.c.buf = Address(recorded.u.c.buf);
+  request.control.u.c.buf = Address(reinterpret_cast<uintptr_t>(recorded.u.c.buf), length);
   if (request.control.u.c.buf == nullptr) {
-    request.own = std::make_shared<std::vector<char>>(recorded.u.c.nbytes + 4096);
+    request.own = std::make_shared<std::vector<char>>(length + 4096);
     const auto start = reinterpret_cast<uintptr_t>(request.own->data());
     request.control.u.c.buf = request.own->data() + ((4096 - start % 4096) % 4096);
   }
@@ -34,15 +37,6 @@ iocb* Translation::RequestFor(const iocb& recorded, const iocb* at) {
     request.control.u.c.resfd = static_cast<unsigned>(Fd(static_cast<int>(recorded.u.c.resfd)));
   }
   return &request.control;
-}
-
-std::string Recording::Text() const {
-  std::string text;
-  for (const RecordedCall& call : calls) {
-    text += std::to_string(call.thread) + " " + std::to_string(call.begin) + "-" +
-            std::to_string(call.end) + " " + call.name + " = " + call.result + "\n";
-  }
-  return text;
 }
 
 }  // namespace pollux

@@ -4,12 +4,23 @@
 #include <algorithm>
 #include <utility>
 
+#include "fakes/recording/bytes_text.h"
+#include "fakes/recording/calls.h"
 #include "fakes/recording/recording_text.h"
 
 namespace pollux {
 
+using recorded::AddressOf;
 using recorded::New;
 using recorded::Text;
+
+namespace {
+
+std::string BytesText(const void* bytes, size_t count) {
+  return BytesToUtf8({static_cast<const char*>(bytes), count});
+}
+
+}  // namespace
 
 thread_local int RecordingKernel::thread_ = 0;
 
@@ -19,9 +30,9 @@ RecordingKernel::Entry::Entry(RecordingKernel& kernel, const char* name) : kerne
   call_.begin = kernel_.Stamp();
 }
 
-void RecordingKernel::Entry::End(std::string result, Again again, bool timed_out) {
+void RecordingKernel::Entry::End(std::string result, nlohmann::json arguments, bool timed_out) {
   call_.result = std::move(result);
-  call_.again = std::move(again);
+  call_.arguments = std::move(arguments);
   call_.timed_out = timed_out;
   call_.end = kernel_.Stamp();
   kernel_.Add(std::move(call_));
@@ -29,7 +40,7 @@ void RecordingKernel::Entry::End(std::string result, Again again, bool timed_out
 
 RecordingKernel::RecordingKernel(Kernel& to) : ForwardingKernel(to) {
   thread_ = 0;
-  recording_.tids.push_back(to.gettid());
+  by_tid_[to.gettid()] = 0;
 }
 
 uint64_t RecordingKernel::Stamp() {
@@ -45,15 +56,36 @@ void RecordingKernel::Add(RecordedCall call) {
 Recording RecordingKernel::Take() {
   const std::lock_guard<std::mutex> lock(mutex_);
   Recording out = std::exchange(recording_, {});
+  for (RecordedCall& call : out.calls) {
+    call.again = recorded::Make(call.name, recorded::Arguments(call.arguments), out.threads);
+  }
   std::sort(out.calls.begin(), out.calls.end(),
             [](const auto& one, const auto& other) { return one.begin < other.begin; });
   return out;
 }
 
-void RecordingKernel::Outside(const char* name, const std::function<std::string()>& act,
-                              std::function<std::string(Translation&)> again) {
-  Entry entry(*this, name);
-  entry.End(act(), std::move(again));
+Status RecordingKernel::PeerConnects(const std::function<Status()>& connect) {
+  Entry entry(*this, recorded::kPeerConnects);
+  const Status done = connect();
+  entry.End(Text(done), nlohmann::json::object());
+  return done;
+}
+
+Result<size_t> RecordingKernel::PeerSends(
+    const std::string& bytes, const std::function<Result<size_t>(const std::string&)>& send) {
+  Entry entry(*this, recorded::kPeerSends);
+  const auto sent = send(bytes);
+  entry.End(Text(sent), {{"bytes", BytesToUtf8(bytes)}});
+  return sent;
+}
+
+Result<size_t> RecordingKernel::PeerTakes(size_t count,
+                                          const std::function<Result<size_t>(std::string&)>& take) {
+  Entry entry(*this, recorded::kPeerTakes);
+  std::string bytes(count, '\0');
+  const auto taken = take(bytes);
+  entry.End(Text(taken, bytes.data()), {{"count", count}});
+  return taken;
 }
 
 // --- Files and memory
@@ -61,61 +93,53 @@ void RecordingKernel::Outside(const char* name, const std::function<std::string(
 Result<int> RecordingKernel::openat(int dirfd, const char* path, int flags, mode_t mode) {
   Entry entry(*this, "openat");
   const auto made = to().openat(dirfd, path, flags, mode);
-  entry.End(New(made), [=, at = std::string(path), fd = made.value_or(-1)](Translation& t) {
-    return New(t, fd, t.kernel.openat(t.Fd(dirfd), at.c_str(), flags, mode));
-  });
+  entry.End(New(made, recorded::kDescriptor), {{"dirfd", dirfd},
+                                               {"path", BytesToUtf8(path)},
+                                               {"flags", flags},
+                                               {"mode", mode},
+                                               {"made", made.value_or(-1)}});
   return made;
 }
 
 Status RecordingKernel::close(int fd) {
   Entry entry(*this, "close");
   const Status done = to().close(fd);
-  entry.End(Text(done), [=](Translation& t) { return Text(t.kernel.close(t.Fd(fd))); });
+  entry.End(Text(done), {{"fd", fd}});
   return done;
 }
 
 Result<size_t> RecordingKernel::read(int fd, void* buf, size_t count) {
   Entry entry(*this, "read");
   const auto got = to().read(fd, buf, count);
-  entry.End(Text(got, buf), [=](Translation& t) {
-    std::vector<char> bytes(count);
-    const auto again = t.kernel.read(t.Fd(fd), bytes.data(), count);
-    return Text(again, bytes.data());
-  });
+  entry.End(Text(got, buf), {{"fd", fd}, {"count", count}});
   return got;
 }
 
 Result<size_t> RecordingKernel::write(int fd, const void* buf, size_t count) {
   Entry entry(*this, "write");
-  std::string bytes(static_cast<const char*>(buf), count);
   const auto done = to().write(fd, buf, count);
-  entry.End(Text(done), [=, bytes = std::move(bytes)](Translation& t) {
-    return Text(t.kernel.write(t.Fd(fd), bytes.data(), bytes.size()));
-  });
+  entry.End(Text(done), {{"fd", fd}, {"bytes", BytesText(buf, count)}});
   return done;
 }
 
 Result<int> RecordingKernel::memfd_create(const char* name, unsigned flags) {
   Entry entry(*this, "memfd_create");
   const auto made = to().memfd_create(name, flags);
-  entry.End(New(made), [=, fd = made.value_or(-1)](Translation& t) {
-    return New(t, fd, t.kernel.memfd_create("", flags));
-  });
+  entry.End(New(made, recorded::kDescriptor), {{"flags", flags}, {"made", made.value_or(-1)}});
   return made;
 }
 
 Status RecordingKernel::ftruncate(int fd, off_t length) {
   Entry entry(*this, "ftruncate");
   const Status done = to().ftruncate(fd, length);
-  entry.End(Text(done), [=](Translation& t) { return Text(t.kernel.ftruncate(t.Fd(fd), length)); });
+  entry.End(Text(done), {{"fd", fd}, {"length", length}});
   return done;
 }
 
 Status RecordingKernel::fallocate(int fd, int mode, off_t offset, off_t len) {
   Entry entry(*this, "fallocate");
   const Status done = to().fallocate(fd, mode, offset, len);
-  entry.End(Text(done),
-            [=](Translation& t) { return Text(t.kernel.fallocate(t.Fd(fd), mode, offset, len)); });
+  entry.End(Text(done), {{"fd", fd}, {"mode", mode}, {"offset", offset}, {"length", len}});
   return done;
 }
 
@@ -123,24 +147,19 @@ Result<void*> RecordingKernel::mmap(void* addr, size_t length, int prot, int fla
                                     off_t offset) {
   Entry entry(*this, "mmap");
   const auto made = to().mmap(addr, length, prot, flags, fd, offset);
-  const auto* recorded = static_cast<const char*>(made.value_or(nullptr));
-  entry.End(made ? "an address" : ErrnoName(made.error().code), [=](Translation& t) {
-    const auto again = t.kernel.mmap(addr, length, prot, flags, t.Fd(fd), offset);
-    if (!again) return ErrnoName(again.error().code);
-    t.areas.push_back({recorded, static_cast<char*>(*again), length});
-    return std::string("an address");
-  });
+  entry.End(New(made, recorded::kAddress), {{"length", length},
+                                            {"prot", prot},
+                                            {"flags", flags},
+                                            {"fd", fd},
+                                            {"offset", offset},
+                                            {"made", AddressOf(made.value_or(nullptr))}});
   return made;
 }
 
 Status RecordingKernel::munmap(void* addr, size_t length) {
   Entry entry(*this, "munmap");
   const Status done = to().munmap(addr, length);
-  entry.End(Text(done), [=](Translation& t) {
-    char* here = t.Address(addr);
-    std::erase_if(t.areas, [&](const auto& area) { return area.here == here; });
-    return Text(t.kernel.munmap(here, length));
-  });
+  entry.End(Text(done), {{"address", AddressOf(addr)}, {"length", length}});
   return done;
 }
 
@@ -149,46 +168,38 @@ Status RecordingKernel::munmap(void* addr, size_t length) {
 Result<int> RecordingKernel::socket(int domain, int type, int protocol) {
   Entry entry(*this, "socket");
   const auto made = to().socket(domain, type, protocol);
-  entry.End(New(made), [=, fd = made.value_or(-1)](Translation& t) {
-    return New(t, fd, t.kernel.socket(domain, type, protocol));
-  });
+  entry.End(
+      New(made, recorded::kDescriptor),
+      {{"domain", domain}, {"type", type}, {"protocol", protocol}, {"made", made.value_or(-1)}});
   return made;
 }
 
 Status RecordingKernel::listen(int fd, int backlog) {
   Entry entry(*this, "listen");
   const Status done = to().listen(fd, backlog);
-  entry.End(Text(done), [=](Translation& t) { return Text(t.kernel.listen(t.Fd(fd), backlog)); });
+  entry.End(Text(done), {{"fd", fd}, {"backlog", backlog}});
   return done;
 }
 
 Result<int> RecordingKernel::accept4(int fd, sockaddr* addr, socklen_t* len, int flags) {
   Entry entry(*this, "accept4");
   const auto made = to().accept4(fd, addr, len, flags);
-  entry.End(New(made), [=, accepted = made.value_or(-1)](Translation& t) {
-    return New(t, accepted, t.kernel.accept4(t.Fd(fd), nullptr, nullptr, flags));
-  });
+  entry.End(New(made, recorded::kDescriptor),
+            {{"fd", fd}, {"flags", flags}, {"made", made.value_or(-1)}});
   return made;
 }
 
 Result<size_t> RecordingKernel::recv(int fd, void* buf, size_t len, int flags) {
   Entry entry(*this, "recv");
   const auto got = to().recv(fd, buf, len, flags);
-  entry.End(Text(got, buf), [=](Translation& t) {
-    std::vector<char> bytes(len);
-    const auto again = t.kernel.recv(t.Fd(fd), bytes.data(), len, flags);
-    return Text(again, bytes.data());
-  });
+  entry.End(Text(got, buf), {{"fd", fd}, {"count", len}, {"flags", flags}});
   return got;
 }
 
 Result<size_t> RecordingKernel::send(int fd, const void* buf, size_t len, int flags) {
   Entry entry(*this, "send");
-  std::string bytes(static_cast<const char*>(buf), len);
   const auto done = to().send(fd, buf, len, flags);
-  entry.End(Text(done), [=, bytes = std::move(bytes)](Translation& t) {
-    return Text(t.kernel.send(t.Fd(fd), bytes.data(), bytes.size(), flags));
-  });
+  entry.End(Text(done), {{"fd", fd}, {"bytes", BytesText(buf, len)}, {"flags", flags}});
   return done;
 }
 
@@ -196,10 +207,7 @@ Result<size_t> RecordingKernel::sendfile(int out_fd, int in_fd, off_t* offset, s
   Entry entry(*this, "sendfile");
   const off_t from = *offset;
   const auto done = to().sendfile(out_fd, in_fd, offset, count);
-  entry.End(Text(done), [=](Translation& t) {
-    off_t at = from;
-    return Text(t.kernel.sendfile(t.Fd(out_fd), t.Fd(in_fd), &at, count));
-  });
+  entry.End(Text(done), {{"out_fd", out_fd}, {"in_fd", in_fd}, {"offset", from}, {"count", count}});
   return done;
 }
 

@@ -22,12 +22,17 @@ class RecordingKernel final : public ForwardingKernel {
   // The calling thread is the first.
   explicit RecordingKernel(Kernel& to);
 
-  // When every other thread was joined.
+  // When every other thread was joined. What was there besides (Recording::files) is not known to
+  // it.
   Recording Take();
 
-  // What happens outside of the process, on the calling thread: `act` does it and tells what came.
-  void Outside(const char* name, const std::function<std::string()>& act,
-               std::function<std::string(Translation&)> again);
+  // What a peer does from outside of the process, on the calling thread, over the socket it has
+  // connected to the process's listener. A peer that blocks holds up the recorded thread, too.
+  Status PeerConnects(const std::function<Status()>& connect);
+  Result<size_t> PeerSends(const std::string& bytes,
+                           const std::function<Result<size_t>(const std::string&)>& send);
+  // `take` fills as much of its argument as it says.
+  Result<size_t> PeerTakes(size_t count, const std::function<Result<size_t>(std::string&)>& take);
 
   Result<int> openat(int dirfd, const char* path, int flags, mode_t mode) override;
   Status close(int fd) override;
@@ -67,33 +72,31 @@ class RecordingKernel final : public ForwardingKernel {
   void thread_join(ThreadId thread) override;
 
  private:
-  using Again = std::function<std::string(Translation&)>;
   // A call on its way: begins where it is made.
   class Entry {
    public:
     Entry(RecordingKernel& kernel, const char* name);
-    void End(std::string result, Again again, bool timed_out = false);
+    void End(std::string result, nlohmann::json arguments, bool timed_out = false);
 
    private:
     RecordingKernel& kernel_;
     RecordedCall call_;
   };
 
-  Result<int> Poll(const char* name, pollfd* fds, nfds_t nfds, const sigset_t* sigmask,
-                   const std::function<Result<int>(Kernel&, pollfd*, const sigset_t*)>& poll);
-  Result<int> GetEvents(
-      const char* name, io_context_t ctx, long nr, io_event* events, const sigset_t* sigmask,
-      const std::function<Result<int>(Kernel&, io_context_t, io_event*, const sigset_t*)>& get);
   uint64_t Stamp();
   void Add(RecordedCall call);
   int NewThread();
+  int NumberOf(ThreadId thread);
+  int NumberOfTid(pid_t tid);
 
   static thread_local int thread_;  // which one of the run the calling thread is
 
   std::mutex mutex_;  // guards what follows
   Recording recording_;
   uint64_t stamp_ = 0;
-  std::map<uint64_t, int> numbers_;  // of threads, by ThreadId
+  // Numbers of threads.
+  std::map<uint64_t, int> by_id_;
+  std::map<pid_t, int> by_tid_;
 };
 
 }  // namespace pollux

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace pollux::recorded {
 namespace {
@@ -31,13 +32,8 @@ std::string Text(const Result<size_t>& result, const void* data) {
 }
 
 std::string New(Translation& to, int recorded, const Result<int>& made) {
-  if (!made) return ErrnoName(made.error().code);
-  to.fds[recorded] = *made;
-  return "a descriptor";
-}
-
-std::string New(const Result<int>& made) {
-  return made ? "a descriptor" : ErrnoName(made.error().code);
+  if (made) to.fds[recorded] = *made;
+  return New(made, kDescriptor);
 }
 
 std::string Text(const Result<int>& count, const epoll_event* events) {
@@ -49,10 +45,10 @@ std::string Text(const Result<int>& count, const epoll_event* events) {
   return Joined(std::move(parts));
 }
 
-std::string Text(const Result<int>& count, const std::vector<pollfd>& fds) {
+std::string Text(const Result<int>& count, const pollfd* fds, nfds_t nfds) {
   if (!count) return ErrnoName(count.error().code);
   std::vector<std::string> parts;
-  for (size_t i = 0; i < fds.size(); ++i) {
+  for (nfds_t i = 0; i < nfds; ++i) {
     if (fds[i].revents != 0) {
       parts.push_back("entry " + std::to_string(i) + ":" + std::to_string(fds[i].revents));
     }

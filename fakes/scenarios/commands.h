@@ -19,6 +19,7 @@ void AddReplayCommand(CLI::App& app, int* status);
 void AddShrinkCommand(CLI::App& app, int* status);
 void AddTraceCommand(CLI::App& app, int* status);
 void AddTableCommand(CLI::App& app, int* status);
+void AddRecordingCommands(CLI::App& app, int* status);  // record and accept
 
 // Says on standard error what is wrong, in one line. kUsage.
 int Complain(const std::string& message);

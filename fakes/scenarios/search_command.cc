@@ -10,6 +10,7 @@
 #include "fakes/explore/exhaustive.h"
 #include "fakes/explore/shrink.h"
 #include "fakes/scenarios/commands.h"
+#include "fakes/scenarios/files.h"
 #include "fakes/scenarios/last_words.h"
 #include "fakes/scenarios/progress.h"
 #include "fakes/scenarios/replay_file.h"
@@ -135,7 +136,7 @@ Outcome WithStacks(const Request& request, const Choices& choices, const Outcome
   return again.violation && again.trace_hash == outcome.trace_hash ? again : outcome;
 }
 
-int ReportViolation(const Request& request, ReplayTarget& target, const Choices& choices,
+int ReportViolation(const Request& request, OutputFile& target, const Choices& choices,
                     const Outcome& outcome, uint64_t executions, double seconds) {
   ReplayFile replay;
   replay.story = request.story->name;
@@ -147,7 +148,7 @@ int ReportViolation(const Request& request, ReplayTarget& target, const Choices&
   std::printf("found by execution %llu, after %.3f s; %zu choices that are not 0; trace %016llx\n",
               static_cast<unsigned long long>(executions), seconds, NonZero(choices),
               static_cast<unsigned long long>(outcome.trace_hash));
-  if (target.Write(replay)) {
+  if (target.Write(ToText(replay))) {
     std::printf("replay with: pollux-sim replay %s\n", target.path().c_str());
   } else {
     (void)Complain("cannot write " + target.path() + "; the same command finds it again");
@@ -173,7 +174,7 @@ void TellEnd(const Request& request, const ExhaustiveStrategy* exhaustive) {
 
 // Executions until something is found, nothing is left, or a limit is reached.
 int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy* exhaustive) {
-  ReplayTarget target(request.save.empty() ? DefaultPath(request) : request.save);
+  OutputFile target(request.save.empty() ? DefaultPath(request) : request.save);
   if (!target.Open()) return Complain("cannot write " + target.path());
   StopOnCtrlC();
   Resources resources;

@@ -6,6 +6,7 @@
 
 #include "fakes/explore/shrink.h"
 #include "fakes/scenarios/commands.h"
+#include "fakes/scenarios/files.h"
 #include "fakes/scenarios/replay_file.h"
 #include "fakes/scenarios/shrink_script.h"
 
@@ -18,7 +19,7 @@ int ShrinkFile(const std::string& from, const std::string& to) {
   auto file = ReadReplay(from);
   if (!file) return Complain(file.error());
   if (file->oracle == kAbort) return Complain(from + " ends the program: replay it, as it is");
-  ReplayTarget target(to);
+  OutputFile target(to);
   if (!target.Open()) return Complain("cannot write " + to);
   StopOnCtrlC();
   Resources resources;
@@ -61,7 +62,7 @@ int ShrinkFile(const std::string& from, const std::string& to) {
   }
   out.choices = shrunk.choices;
   out.trace_hash = shrunk.outcome.trace_hash;
-  if (!target.Write(out)) return Complain("cannot write " + to);
+  if (!target.Write(ToText(out))) return Complain("cannot write " + to);
   std::printf("%zu choices that are not 0, of %zu before; %llu executions\n",
               NonZero(shrunk.choices), NonZero(file->choices),
               static_cast<unsigned long long>(shrunk.executions));

@@ -1,6 +1,7 @@
 """What the simulated kernel says of the coordinations: the core, unmodified, in every order of events
 of small stories, and in some thousands of orders of large ones. By number of executions, not by
-time: the same on every machine."""
+time: the same on every machine. And whether it allows what this machine's kernel does in a real
+run."""
 
 import json
 import os
@@ -15,6 +16,8 @@ COORDINATIONS = ("published", "masked", "eventfd")
 _TIMEOUT_S = 240
 _SUMMARY = re.compile(r"^[a-z-]+: (\d+) executions, (\d+) steps", re.M)
 _FOUND = re.compile(r"^found by execution (\d+),", re.M)
+_ACCEPTED = re.compile(r": accepted: (\d+) calls of \d+ threads, by order (\d+)$", re.M)
+_REJECTED = re.compile(r":(\d+): rejected: ", re.M)
 _REPLAY = re.compile(r"^replay with: pollux-sim (.*)$", re.M)
 
 # What `published` was written to show. A find of another kind (a leak, a crash) says nothing of it.
@@ -99,6 +102,30 @@ def _search(arguments, coordination, expected):
     return judge(command, done.returncode, done.stdout, done.stderr, expected)
 
 
+def _real_run(coordination):
+    """A run of the loop on this machine's kernel: is all that it saw allowed by the simulated one?"""
+    os.makedirs(folder(), exist_ok=True)
+    kept = os.path.join(folder(), f"real-run-{coordination}.recording")
+    recorded = _simulate("record", "-o", kept, "--coordination", coordination)
+    if recorded.returncode != 0:
+        raise ProgramError(f"pollux-sim record: exit status {recorded.returncode}: "
+                           f"{recorded.stderr.strip()}")
+    return judge_recording(kept, _simulate("accept", kept))
+
+
+def judge_recording(path, done):
+    """The cell that the answer of pollux-sim accept makes."""
+    details = {"command": _again(shlex.join(["accept", path])), "answer": done.stdout.strip()}
+    accepted = _ACCEPTED.search(done.stdout)
+    if done.returncode == 0 and accepted:
+        return Cell(True, f"{accepted.group(1)} calls, by order {accepted.group(2)}",
+                    MUST_HOLD, details)
+    rejected = _REJECTED.search(done.stdout)
+    if done.returncode == 1 and rejected:
+        return Cell(False, f"line {rejected.group(1)}", MUST_HOLD, details)
+    raise ProgramError(f"pollux-sim accept: exit status {done.returncode}: {done.stderr.strip()}")
+
+
 def measure(progress):
     grid = Grid("coordination, simulated", COORDINATIONS)
     for coordination in COORDINATIONS:
@@ -106,6 +133,7 @@ def measure(progress):
         expected = MUST_FAIL if coordination == "published" else MUST_HOLD
         for name, arguments in ROWS:
             grid.put(name, coordination, _search, arguments, coordination, expected)
+        grid.put("a real run, accepted by the model", coordination, _real_run, coordination)
     return grid
 
 

@@ -1,244 +1,39 @@
 // The model is held to what Linux was seen to do in a whole run: the core's loop, with each of its
 // coordinations, reads a file into shared memory and sends it on, on the real kernel and under a
-// recorder. The simulated kernel has to accept what was recorded, and to refuse what was never
-// seen.
+// recorder (fakes/scenarios/real_run.h). The simulated kernel has to accept what was recorded, also
+// from a file, and to refuse what was never seen.
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <netinet/in.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <initializer_list>
-#include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 
-#include "core/event/event_loop.h"
-#include "core/event/fdevent_handler.h"
-#include "core/event/signals.h"
-#include "core/sys/linux_kernel.h"
-#include "core/sys/raii.h"
+#include "core/event/coordination.h"
 #include "fakes/recording/accept.h"
-#include "fakes/recording/recording_kernel.h"
+#include "fakes/recording/recording_file.h"
+#include "fakes/scenarios/real_run.h"
 #include "tests/base/missing.h"
 
 namespace pollux {
 namespace {
 
-constexpr size_t kChunkBytes = 8192;
-constexpr size_t kFileBytes = 3 * kChunkBytes + 100;  // the tail comes back short
-
-std::string Contents() {
-  std::string bytes(kFileBytes, '\0');
-  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7 % 251);
-  return bytes;
-}
-
-// A file in the build tree, where there is direct I/O on most machines.
-class ScratchFile {
- public:
-  ScratchFile() : path_("recording.XXXXXX") {
-    const int fd = ::mkstemp(path_.data());
-    EXPECT_GE(fd, 0);
-    ::close(fd);
-    std::ofstream(path_) << Contents();
-    path_ = std::filesystem::canonical(path_);
-  }
-  ~ScratchFile() { ::unlink(path_.c_str()); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-// The client's end, on plain system calls: what it does is written down as done outside.
-class Client {
- public:
-  explicit Client(RecordingKernel& recorder) : recorder_(recorder) {}
-  ~Client() { ::close(socket_); }
-  void Connect(int listener) {
-    sockaddr_in address{};
-    socklen_t length = sizeof address;
-    ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    recorder_.Outside(
-        "peer connects",
-        [&] {
-          socket_ = ::socket(AF_INET, SOCK_STREAM, 0);
-          const int status = ::connect(socket_, reinterpret_cast<sockaddr*>(&address), length);
-          return std::to_string(status);
-        },
-        [](Translation& t) {
-          t.peer_connects();
-          return std::string("0");
-        });
-  }
-  void Send(const std::string& bytes) {
-    recorder_.Outside(
-        "peer sends",
-        [&] { return std::to_string(::send(socket_, bytes.data(), bytes.size(), 0)); },
-        [bytes](Translation& t) {
-          t.peer_sends(bytes);
-          return std::to_string(bytes.size());
-        });
-  }
-  std::string Take(size_t count) {
-    const auto text = [](const std::string& bytes) {
-      return std::to_string(bytes.size()) + " bytes of hash " +
-             std::to_string(std::hash<std::string>()(bytes));
-    };
-    std::string bytes(count, '\0');
-    recorder_.Outside(
-        "peer takes",
-        [&] {
-          EXPECT_EQ(::recv(socket_, bytes.data(), count, MSG_WAITALL), static_cast<ssize_t>(count));
-          return text(bytes);
-        },
-        [=](Translation& t) { return text(t.peer_takes(count)); });
-    return bytes;
-  }
-
- private:
-  RecordingKernel& recorder_;
-  int socket_ = -1;
-};
-
-// The run: a byte of the client asks for the file, which is read chunk by chunk into one memfd,
-// sent by reference and punched out. A foreign signal comes on the way.
-class RealRun final : public CompletionHandler, public FdeventCallback {
- public:
-  RealRun(RecordingKernel& kernel, CoordinationKind kind, bool epoll, const std::string& path)
-      : kernel_(kernel), client_(kernel), kind_(kind), epoll_(epoll), path_(path) {}
-
-  // What the client got.
-  std::string Play() {
-    file_ = Fd(kernel_, kernel_.openat(AT_FDCWD, path_.c_str(), O_RDONLY | O_DIRECT, 0).value());
-    auto handler = epoll_ ? std::move(MakeEpollHandler(kernel_).value()) : MakePollHandler(kernel_);
-    Signals signals(kernel_);
-    auto coordination = std::move(MakeCoordination(kind_, kernel_, *handler, signals).value());
-    EXPECT_TRUE(coordination->Start());
-    EventLoop loop(kernel_, *handler, *coordination);
-    loop_ = &loop;
-    loop.SetCompletionHandler(this);
-    Open();
-    coordination->Attach(context_, 4);
-    auto registration = std::move(loop.Register(socket_.get(), POLLIN, this).value());
-    client_.Send("x");
-    while (sent_ < kFileBytes) EXPECT_TRUE(loop.RunOnce());
-    registration.Reset();
-    coordination->Stop();
-    EXPECT_TRUE(kernel_.io_destroy(context_));
-    socket_.Reset();
-    listener_.Reset();
-    mapping_ = Mapping();
-    memory_.Reset();
-    file_.Reset();
-    return received_;
-  }
-
-  void OnFdevent(uint32_t) override {
-    char byte = 0;
-    EXPECT_TRUE(kernel_.recv(socket_.get(), &byte, 1, 0));
-    EXPECT_TRUE(kernel_.kill(kernel_.getpid(), SIGALRM));
-    Submit();
-  }
-
-  void OnCompletion(const Completion& completion) override {
-    const auto count = static_cast<long>(completion.event.res);
-    ASSERT_GT(count, 0);
-    off_t offset = 0;
-    ASSERT_EQ(
-        kernel_.sendfile(socket_.get(), memory_.get(), &offset, static_cast<size_t>(count)).value(),
-        static_cast<size_t>(count));
-    sent_ += static_cast<size_t>(count);
-    EXPECT_TRUE(kernel_.fallocate(memory_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                                  kChunkBytes));
-    if (sent_ < kFileBytes) Submit();
-    received_ += client_.Take(static_cast<size_t>(count));
-  }
-
- private:
-  void Open() {
-    listener_ = Fd(kernel_, kernel_.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0).value());
-    ASSERT_TRUE(kernel_.listen(listener_.get(), 1));
-    client_.Connect(listener_.get());
-    socket_ =
-        Fd(kernel_, kernel_.accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK).value());
-    memory_ = Fd(kernel_, kernel_.memfd_create("recorded", 0).value());
-    ASSERT_TRUE(kernel_.ftruncate(memory_.get(), kChunkBytes));
-    mapping_ = Mapping(
-        kernel_,
-        kernel_.mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0)
-            .value(),
-        kChunkBytes);
-    context_ = kernel_.io_setup(4).value();
-  }
-
-  void Submit() {
-    io_prep_pread(&request_, file_.get(), mapping_.data(), kChunkBytes,
-                  static_cast<long long>(sent_));
-    iocb* one = &request_;
-    ASSERT_TRUE(loop_->coordination().BeforeSubmit({&one, 1}));
-    ASSERT_EQ(kernel_.io_submit(context_, 1, &one).value(), 1);
-  }
-
-  RecordingKernel& kernel_;
-  Client client_;
-  const CoordinationKind kind_;
-  const bool epoll_;
-  const std::string path_;
-  EventLoop* loop_ = nullptr;
-  Fd file_, listener_, socket_, memory_;
-  Mapping mapping_;
-  io_context_t context_ = nullptr;
-  iocb request_{};
-  size_t sent_ = 0;
-  std::string received_;
-};
-
 class RecordingTest : public ::testing::TestWithParam<std::pair<CoordinationKind, bool>> {
  protected:
   void SetUp() override {
-    const auto fd =
-        OwnFd(linux_, linux_.openat(AT_FDCWD, file_.path().c_str(), O_RDONLY | O_DIRECT, 0));
-    if (!fd && fd.error().code == EINVAL) {  // open(2): the file system does not support it
-      SKIP_FOR_WANT_OF("direct I/O (O_DIRECT), such as ext4 and xfs have it, for " + file_.path());
+    auto recording = sim::RecordRealRun(GetParam().first, GetParam().second, ".");
+    if (!recording && recording.error().starts_with("no direct I/O")) {
+      SKIP_FOR_WANT_OF("a build tree on a file system with O_DIRECT");
     }
-    ASSERT_TRUE(fd) << ToString(fd.error());
-  }
-  Recording Record() {
-    RecordingKernel recorder(linux_);
-    RealRun run(recorder, GetParam().first, GetParam().second, file_.path());
-    EXPECT_EQ(run.Play(), Contents());
-    return recorder.Take();
-  }
-  sim::Acceptance Accept(const Recording& recording) {
-    return sim::Accept(recording, [&](sim::SimKernel& kernel) {
-      kernel.AddFile(file_.path(), std::make_shared<std::string>(Contents()));
-    });
+    ASSERT_TRUE(recording) << recording.error();
+    recording_ = *std::move(recording);
   }
 
-  LinuxKernel linux_;
-  ScratchFile file_;
+  Recording recording_;
 };
 
-TEST_P(RecordingTest, SimulatedKernelAcceptsWhatLinuxDid) {
-  const Recording recording = Record();
-  const sim::Acceptance acceptance = Accept(recording);
-  EXPECT_TRUE(acceptance.accepted) << acceptance.refusal << "\n" << recording.Text();
-}
-
-// As if the call named `name` had ended otherwise, the `nth` time.
+// As if the call named `name` had ended otherwise, the first time.
 Recording Doctored(Recording recording, const std::string& name, const std::string& result) {
   const auto call = std::find_if(recording.calls.begin(), recording.calls.end(),
                                  [&](const RecordedCall& one) { return one.name == name; });
@@ -247,24 +42,44 @@ Recording Doctored(Recording recording, const std::string& name, const std::stri
   return recording;
 }
 
-TEST_P(RecordingTest, ResultsThatLinuxNeverGaveAreRefusedWithTheCall) {
-  const Recording recording = Record();
-  for (const auto& [name, result] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"recv", "EAGAIN"}, {"io_submit", "2"}, {"sendfile", "4096"}, {"fallocate", "EINTR"}}) {
-    const sim::Acceptance acceptance = Accept(Doctored(recording, name, result));
+TEST_P(RecordingTest, SimulatedKernelAcceptsWhatLinuxDid) {
+  const sim::Acceptance acceptance = sim::Accept(recording_);
+  EXPECT_TRUE(acceptance.accepted) << acceptance.refusal << "\n" << WriteRecording(recording_);
+}
+
+TEST_P(RecordingTest, FileOfItIsReadBackAsItWasAndAccepted) {
+  const std::string text = WriteRecording(recording_);
+  const auto read = ReadRecording(text);
+  ASSERT_TRUE(read) << read.error();
+  EXPECT_EQ(WriteRecording(*read), text);
+  const sim::Acceptance acceptance = sim::Accept(*read);
+  EXPECT_TRUE(acceptance.accepted) << acceptance.refusal << "\n" << text;
+}
+
+TEST_P(RecordingTest, ResultsThatLinuxNeverGaveAreRefusedWithTheCallAndWhatTheModelSays) {
+  for (const auto& [name, result, instead] :
+       std::initializer_list<std::tuple<const char*, const char*, const char*>>{
+           {"recv", "EAGAIN", "1 bytes of digest "},
+           {"io_submit", "2", "1"},
+           {"sendfile", "4096", "8192"},
+           {"fallocate", "EINTR", "0"}}) {
+    const sim::Acceptance acceptance = sim::Accept(Doctored(recording_, name, result));
     EXPECT_FALSE(acceptance.accepted) << name;
-    EXPECT_NE(acceptance.refusal.find(std::string(name) + " in thread 0: Linux said \"" + result),
+    EXPECT_EQ(recording_.calls[acceptance.call].name, name);
+    ASSERT_EQ(acceptance.allowed.size(), 1u) << acceptance.refusal;
+    EXPECT_TRUE(acceptance.allowed.begin()->starts_with(instead)) << acceptance.refusal;
+    EXPECT_NE(acceptance.refusal.find(std::string(name) + " in thread 0: Linux said \"" + result +
+                                      "\", the model says \"" + instead),
               std::string::npos)
         << acceptance.refusal;
   }
 }
 
 TEST_P(RecordingTest, OtherBytesThanTheFilesAreRefused) {
-  const Recording recording = Record();
   const sim::Acceptance acceptance =
-      Accept(Doctored(recording, "peer takes", "8192 bytes of hash 1"));
+      sim::Accept(Doctored(recording_, "peer takes", "8192 bytes of digest 1"));
   EXPECT_FALSE(acceptance.accepted);
-  EXPECT_NE(acceptance.refusal.find("peer takes"), std::string::npos) << acceptance.refusal;
+  EXPECT_EQ(recording_.calls[acceptance.call].name, "peer takes") << acceptance.refusal;
 }
 
 INSTANTIATE_TEST_SUITE_P(Coordinations, RecordingTest,
@@ -277,6 +92,77 @@ INSTANTIATE_TEST_SUITE_P(Coordinations, RecordingTest,
                            return std::string(ToString(test.param.first)) +
                                   (test.param.second ? "Epoll" : "Poll");
                          });
+
+// A file that was there is opened, and closed.
+const std::string kHead =
+    R"({"format": "pollux-sim recording 1", "threads": 1, "files": 1, "calls": 2})"
+    "\n";
+const std::string kFile = R"({"file": "/a", "contents": "x"})"
+                          "\n";
+const std::string kOpen =
+    R"({"thread": 0, "begin": 1, "end": 2, "call": "openat", "arguments": {"dirfd": -100, )"
+    R"("path": "/a", "flags": 0, "mode": 0, "made": 7}, "result": "a descriptor"})"
+    "\n";
+const std::string kClose =
+    R"({"thread": 0, "begin": 3, "end": 4, "call": "close", "arguments": {"fd": 7}, )"
+    R"("result": "0"})"
+    "\n";
+
+// `text` with the first `what` in another form.
+std::string With(std::string text, const std::string& what, const std::string& instead) {
+  const size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return text.replace(at, what.size(), instead);
+}
+
+TEST(RecordingFileTest, RecordingWrittenByHandIsAccepted) {
+  const auto read = ReadRecording(kHead + kFile + kOpen + kClose);
+  ASSERT_TRUE(read) << read.error();
+  EXPECT_TRUE(sim::Accept(*read).accepted) << sim::Accept(*read).refusal;
+  EXPECT_EQ(LineOf(*read, 1), 4u);
+}
+
+TEST(RecordingFileTest, CallThatNeverReturnsIsRefusedAsSuch) {
+  const auto read = ReadRecording(
+      With(kHead, "\"calls\": 2", "\"calls\": 1") + kFile +
+      R"({"thread": 0, "begin": 1, "end": 2, "call": "poll", "arguments": {"fds": [], )"
+      R"("timeout_ms": -1}, "result": "1, entry 0:1"})");
+  ASSERT_TRUE(read) << read.error();
+  const sim::Acceptance acceptance = sim::Accept(*read);
+  EXPECT_FALSE(acceptance.accepted);
+  EXPECT_NE(acceptance.refusal.find("does not come to its end (deadlock"), std::string::npos)
+      << acceptance.refusal;
+}
+
+TEST(RecordingFileTest, WhatIsCutOffForeignOrMangledIsNamedWithItsLine) {
+  const std::string whole = kHead + kFile + kOpen + kClose;
+  for (const auto& [text, error] : std::initializer_list<std::pair<std::string, const char*>>{
+           {"", "line 1: the file ends here"},
+           {"\x7f"
+            "ELF",
+            "line 1: no JSON object"},
+           {"[1]\n", "line 1: no JSON object"},
+           {"{}\n", "line 1: not of the format"},
+           {With(whole, "recording 1", "recording 9"), "line 1: not of the format"},
+           {kHead + kFile + kOpen, "line 4: the file ends here"},
+           {whole.substr(0, whole.size() - 10), "line 4: no JSON object, or cut off"},
+           {whole + kClose, "line 4: there are more lines"},
+           {With(whole, "\"threads\": 1", "\"threads\": 0"), "line 1: \"threads\" is out of range"},
+           {With(whole, "\"calls\": 2", "\"calls\": 2.0"), "line 1: \"calls\" is no whole number"},
+           {With(whole, "\"file\": \"/a", "\"file\": \"a"), "line 2: \"file\" is no absolute path"},
+           {With(whole, "\"dirfd\": -100", "\"dirfd\": 4294967196"),
+            "line 3: \"dirfd\" is out of range"},
+           {With(whole, "\"path\": \"/a\", ", ""), "line 3: \"path\" is missing"},
+           {With(whole, "\"flags\": 0", "\"flags\": true"), "line 3: \"flags\" is no whole number"},
+           {With(whole, "\"close\"", "\"clone\""), "line 4: no call \"clone\" is known"},
+           {With(whole, "\"begin\": 3", "\"begin\": 1"), "line 4: it begins before"},
+           {With(whole, "\"begin\": 3", "\"begin\": 5"), "line 4: it ends before it begins"},
+           {With(whole, "\"thread\": 0", "\"thread\": 1"), "line 3: \"thread\" is out of range"}}) {
+    const auto read = ReadRecording(text);
+    ASSERT_FALSE(read) << text;
+    EXPECT_TRUE(read.error().starts_with(error)) << read.error();
+  }
+}
 
 }  // namespace
 }  // namespace pollux
