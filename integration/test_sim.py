@@ -101,6 +101,7 @@ def test_run_without_an_end_is_a_violation(tmp_path):
     (["table", "--coordination", "x"], ["published, masked, eventfd"]),
     (["table", "--disk", "hdd,speed=3"], ["speed=3", "rate (MB/s)"]),
     (["table", "--disk", "none"], ["--disk none"]),
+    (["table", "--disk", "hdd,rate=1e6,spindles=64"], ["20 TB", "--seconds"]),
     (["table", "--connections", 0], ["--connections"]),
     (["table", "--chunk", "5K"], ["--chunk"]),
     (["table", "--seconds", 0], ["--seconds"]),

@@ -21,6 +21,9 @@ constexpr std::array kBackends = {
     BackendKind::kAuto,          BackendKind::kWritev,
 };
 
+// A disk as fast as this makes a cell need tens of thousands of files, which all have an inode.
+constexpr double kCellBytesMax = 2e13;
+
 struct Request {
   std::vector<std::string> backends;  // none: all
   std::vector<std::string> chunks = {"512K", "1M"};
@@ -68,6 +71,10 @@ std::string Understand(const Request& request, TableOptions* options, std::vecto
   if (!shape) return shape.error();
   if (!*shape) return "--disk none: without a disk there is nothing to measure";
   options->disk = **shape;
+  if ((*shape)->media_bytes_per_second * (*shape)->spindles * request.seconds > kCellBytesMax) {
+    return "--disk " + request.disk + " could read more than 20 TB in " +
+           std::to_string(request.seconds) + " s: choose a slower one, or fewer --seconds";
+  }
   options->duration = std::chrono::seconds(request.seconds);
   std::vector<BackendKind> backends;
   for (const std::string& word : request.backends) {
