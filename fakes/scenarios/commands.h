@@ -3,7 +3,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <csignal>
+#include <cstdint>
 #include <string>
 
 namespace pollux::sim {
@@ -23,6 +25,21 @@ void AddRecordingCommands(CLI::App& app, int* status);  // record and accept
 
 // Says on standard error what is wrong, in one line. kUsage.
 int Complain(const std::string& message);
+
+// What a number on the command line may be: whole, and in its range. CLI11's own checks let words
+// beyond 64 bits become the largest number, and print the largest double for "any number".
+inline CLI::Validator WholeNumber(uint64_t min, uint64_t max) {
+  return CLI::Validator(
+      [min, max](const std::string& word) -> std::string {
+        uint64_t value = 0;
+        const char* end = word.data() + word.size();
+        const auto [stop, error] = std::from_chars(word.data(), end, value);
+        if (error == std::errc{} && stop == end && min <= value && value <= max) return "";
+        return "'" + word + "' is no whole number from " + std::to_string(min) + " to " +
+               std::to_string(max);
+      },
+      "");
+}
 
 // From here on Ctrl-C only makes Stopped() true: to be looked at between executions. A second one
 // ends the program.

@@ -21,6 +21,10 @@ namespace {
 
 // The exhaustive strategy tells 32 actors apart: these are one each, beside those of the story.
 constexpr int kExhaustiveActorsMax = 16;
+constexpr uint64_t kCountMax = 1'000'000'000'000'000;  // years of executions, or of steps
+constexpr uint64_t kSeedMax = UINT64_MAX - kCountMax;  // the last execution has a seed, too
+constexpr uint64_t kPreemptionsMax = 1'000'000;
+constexpr uint64_t kSecondsMax = 1'000'000'000;
 
 // Names as they were typed; what is wrong with them is one line that lists the valid ones.
 struct Words {
@@ -38,7 +42,7 @@ struct Request {
   const Story* story = nullptr;
   uint64_t seed = 1;
   uint64_t runs = 1000;
-  double seconds_max = 0;  // 0: no limit
+  uint64_t seconds_max = 0;  // 0: no limit
   int preemptions = -1;
   int pct_depth = 3;
   std::string save;
@@ -199,7 +203,8 @@ int Explore(const Request& request, Strategy& strategy, const ExhaustiveStrategy
                              WithStacks(request, strategy.choices(), outcome, resources),
                              executions, seconds);
     }
-    if (request.seconds_max > 0 && SecondsSince(start) >= request.seconds_max) break;
+    if (request.seconds_max > 0 && SecondsSince(start) >= static_cast<double>(request.seconds_max))
+      break;
     if (executions % 256 == 0) progress.Tell(executions, SecondsSince(start));
   }
   const double seconds = SecondsSince(start);
@@ -241,7 +246,7 @@ void AddStory(CLI::App& command, Request& request) {
   command.add_option("--strategy", request.words.strategy, "random, pct, exhaustive")
       ->capture_default_str();
   command.add_option("--seed", request.seed, "Of the first execution; the next has the next")
-      ->check(CLI::NonNegativeNumber)
+      ->check(WholeNumber(0, kSeedMax))
       ->capture_default_str();
   command.add_option("--pct-depth", request.pct_depth, "Ordering constraints that pct looks for")
       ->check(CLI::Range(1, 20))
@@ -274,7 +279,7 @@ void AddStory(CLI::App& command, Request& request) {
           "in hdd,rate=80,rpm=5400: as that disk completes them")
       ->capture_default_str();
   command.add_option("--steps-max", request.options.steps_max, "More steps are a violation")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1, kCountMax))
       ->capture_default_str();
   command.add_option("--save", request.save,
                      "Where a violation's replay file goes (into this folder, by a name made of "
@@ -287,7 +292,7 @@ void AddRun(CLI::App& app, int* status) {
   auto* run = app.add_subcommand("run", "Executions by seed (--strategy random by default)");
   AddStory(*run, *request);
   run->add_option("--runs", request->runs, "How many")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1, kCountMax))
       ->capture_default_str();
   run->callback([request, status] { *status = Explore(*request); });
 }
@@ -304,9 +309,9 @@ void AddExplore(CLI::App& app, int* status) {
   explore
       ->add_option("--preemptions", request->preemptions,
                    "Leave out executions with more; goes without reduction")
-      ->check(CLI::NonNegativeNumber);
+      ->check(WholeNumber(0, kPreemptionsMax));
   explore->add_option("--max-seconds", request->seconds_max, "Stop after this time; 0: no limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(WholeNumber(0, kSecondsMax));
   explore->callback([request, status] { *status = Explore(*request); });
 }
 
