@@ -5,7 +5,6 @@ import mmap
 import os
 import socket
 import time
-import socket
 
 _NR_CACHESTAT = 451  # the same on every architecture
 _libc = ctypes.CDLL(None, use_errno=True)

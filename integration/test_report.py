@@ -141,6 +141,17 @@ def test_its_order_is_that_of_a_document(page, sample):
         .every(e => /^(holds|fails|not measured|not shown)$/.test(e.textContent))""")
 
 
+def test_commands_are_those_that_were_run(sample):
+    with open(os.path.join(SAMPLE, "validate.json"), encoding="utf-8") as file:
+        document = json.load(file)
+    run_commands = {row["command"] for row in document["delays"]}
+    assert len(run_commands) == 5 and all("--file FILE" in one for one in run_commands)
+    with open(sample, encoding="utf-8") as file:
+        shown = {line for line in re.findall("<code>([^<]*)</code>", file.read())
+                 if "pollux-validate" in line}
+    assert shown == run_commands
+
+
 @needs_browser
 def test_commands_can_be_copied(page, sample):
     show(page, sample)

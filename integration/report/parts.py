@@ -89,14 +89,11 @@ _NOTES = {
 }
 
 
-def _command_of(kind, column, cell):
-    """What measures one cell again, or ""."""
-    if "simulated" in kind:
-        command = cell.get("command", "")
-        return "build/release/" + command if command else ""
-    if kind == "coordination":
-        return f"build/release/pollux-validate --coordination {column}"
-    return ""
+def _commands(row, column, cell):
+    """[(what, command)] that measure a cell again: as they were run, or none."""
+    if command := cell.get("command"):
+        return [(f"{row}, {column}", "build/release/" + command)]
+    return [(column, command) for command in cell.get("commands", ())]  # all rows at once
 
 
 def grid(part, command):
@@ -108,11 +105,11 @@ def grid(part, command):
         tags |= {column: "reads on the loop" for column in columns if column in BASELINES}
     rows = [[name, *(verdict(cells[column]) if column in cells else "" for column in columns)]
             for name, cells in part["rows"].items()]
-    single = [(f"{name}, {column}", _command_of(kind, column, cell))
-              for name, cells in part["rows"].items() for column, cell in cells.items()]
+    single = [one for name, cells in part["rows"].items() for column, cell in cells.items()
+              for one in _commands(name, column, cell)]
     return Table(_CAPTIONS.get(kind, kind), [_HEADS.get(kind, kind), *columns], rows,
                  command, _NOTES.get(kind, ()), tags, verdicts=True,
-                 commands=[one for one in dict.fromkeys(single) if one[1]])
+                 commands=list(dict.fromkeys(single)))
 
 
 def tally(grids):
@@ -154,11 +151,9 @@ def delays(rows, command):
                            f"flight", row["p50_s"], row["p99_s"], row["longest_s"],
                            row["stalls"] > 0) for row in rows],
                          "Delay from completion to dispatch"))]
-    table.commands = [
-        (f"{name}, {handler}", f"build/release/pollux-validate --coordination {name} "
-         f"--event-handler {handler} --file FILE --seconds 3")
-        for name, handler in dict.fromkeys((row["coordination"], row["event_handler"])
-                                           for row in rows)]
+    table.commands = list(dict.fromkeys(
+        (f"{row['coordination']}, {row['event_handler']}", row["command"])
+        for row in rows if "command" in row))
     return table
 
 
