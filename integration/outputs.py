@@ -5,7 +5,7 @@ import os
 import stat
 
 
-def _replaceable(path):
+def replaceable(path):
     """True but for what is there and no regular file: /dev/stdout, /dev/null, a pipe. It is
     written to; to put a file in its place would take it from everybody."""
     try:
@@ -20,7 +20,7 @@ def check_writable(path):
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    if not _replaceable(path):
+    if not replaceable(path):
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return
@@ -36,7 +36,7 @@ def write_text(path, text):
     """Raises OSError."""
     path = os.path.abspath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    if not _replaceable(path):
+    if not replaceable(path):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         return

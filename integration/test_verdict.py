@@ -250,3 +250,20 @@ def test_bad_fault_rules_are_one_line_and_status_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr == ("pollux-faulty: POLLUX_FAULTS: 'close' cannot be struck: "
                            "skipped, it would leak\n")
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):
+    (tmp_path / "report").write_text("where the page's folder would be")
+
+    def judged(path, **environment):
+        done = subprocess.run([sys.executable, os.path.join(HERE, "validate", "main.py"), "--json",
+                               str(path)], capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, **environment})
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+        return done.stderr
+
+    assert "/report" in judged(tmp_path / "x.json")
+    told = judged(tmp_path / "x.json", POLLUX_SCRATCH="/proc/nowhere")
+    assert "/proc/nowhere" in told and "POLLUX_SCRATCH" in told
+    assert "/proc/sys" in judged(tmp_path / "free" / "x.json", POLLUX_SCRATCH="/proc/sys")
+    assert os.listdir(tmp_path) == ["report"]

@@ -4,7 +4,8 @@ A verdict table (a row per property; columns by coordination, backend and --reti
 measured here and carries its figure), what the simulated kernel found in how many orders of events,
 then throughput and CPU by backend with cold 700 MB files.
 The specimens, `published` and `--retire reuse`, must be seen to fail; all else must hold.
-At the end the page out/report/index.html shows all of it (again later: ci/report).
+At the end the page out/report/index.html (with --json FILE: report/index.html beside FILE) shows all
+of it, and what ci/bench and ci/torture have left in the same folder (again later: ci/report).
 
 Exit status: 0 if all is as it must be, 1 if something is not or could not be measured, 2 if nothing
 could be measured or written (one line says why), 130 for Ctrl-C.
@@ -145,8 +146,15 @@ def measure(effort, progress):
 def check_writable(path):
     """Said before anything is measured, not after."""
     os.makedirs(schedules.folder(), exist_ok=True)
-    servers.scratch_folder()
+    try:
+        with files.Folder("validate"):
+            pass
+    except OSError as error:
+        raise files.UsageError(f"{error.filename}: {error.strerror} ($POLLUX_SCRATCH names another "
+                               "folder for what is measured)") from error
     outputs.check_writable(path)
+    if page_path(path):
+        outputs.check_writable(page_path(path))
 
 
 def text(document, grids):
@@ -184,9 +192,8 @@ def main():
         print(f"ci/validate: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        where = error.filename or os.environ.get("POLLUX_SCRATCH") or "out/integration"
-        print(f"ci/validate: {where}: {error.strerror or error} ($POLLUX_SCRATCH names another "
-              f"folder for what is measured, --json another file)", file=sys.stderr)
+        where = error.filename or servers.scratch_folder()
+        print(f"ci/validate: {where}: {error.strerror or error}", file=sys.stderr)
         return 2
     except (AssertionError, RuntimeError) as error:  # ServerError, LoadError, NotShown, ...
         print(f"ci/validate: {error}", file=sys.stderr)
@@ -197,11 +204,19 @@ def main():
     return 0 if document["ok"] else 1
 
 
+def page_path(json_path):
+    """Of the page: in out/, or beside JSON that was put elsewhere. "" if that is no file to read
+    again: /dev/stdout."""
+    if not outputs.replaceable(json_path):
+        return ""
+    return os.path.join(os.path.dirname(os.path.abspath(json_path)), "report", "index.html")
+
+
 def write_page(json_path):
-    """The page of out/, or beside JSON that was put elsewhere."""
-    folder = os.path.dirname(os.path.abspath(json_path))
-    path = os.path.join(folder, "report", "index.html")
-    page.write(folder, path, os.path.basename(json_path))
+    path = page_path(json_path)
+    if not path:
+        return "none, since the JSON went to no file"
+    page.write(os.path.dirname(os.path.abspath(json_path)), path, os.path.basename(json_path))
     return os.path.relpath(path)
 
 
