@@ -31,6 +31,14 @@ def file_system(path):
     return kind
 
 
+def check_cold(folder):
+    """Some file systems have no cache to leave."""
+    kind = file_system(folder)
+    if kind in ("tmpfs", "ramfs"):
+        raise UsageError(f"{folder} is on {kind}: nothing there is ever cold ($POLLUX_SCRATCH names "
+                         "another folder)")
+
+
 def check_space(folder, wanted):
     free = shutil.disk_usage(folder).free
     if free < wanted + _SPARE_BYTES:
@@ -46,10 +54,7 @@ class Folder:
         self.path = None
 
     def __enter__(self):
-        kind = file_system(scratch_folder())
-        if kind in ("tmpfs", "ramfs"):
-            raise UsageError(f"{scratch_folder()} is on {kind}: nothing there is ever cold "
-                             f"($POLLUX_SCRATCH names another folder)")
+        check_cold(scratch_folder())
         self.path = tempfile.mkdtemp(prefix=self._purpose + "-", dir=scratch_folder())
         warden.guard_folder(self.path)
         os.chmod(self.path, 0o755)

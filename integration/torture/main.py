@@ -25,6 +25,7 @@ import time
 INTEGRATION = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(INTEGRATION, "bench"), INTEGRATION]
 
+import files  # noqa: E402
 import outputs  # noqa: E402
 import report  # noqa: E402
 import servers  # noqa: E402
@@ -33,6 +34,7 @@ from torture import score  # noqa: E402
 from torture.catalogue import CATALOGUE  # noqa: E402
 from warden import temporary_folder, warden  # noqa: E402
 
+_DISK_BYTES = 10**9  # of files, as the help says
 SOAK_MINUTES_MAX = 7 * 24 * 60
 _TESTS_FAILED, _NO_TESTS = 1, 5  # pytest's exit statuses
 
@@ -90,6 +92,8 @@ def check_starts(options):
     """Started once before anything is judged: what does not start at all is no finding."""
     if reason := servers.unavailable(options.server):
         raise UsageError(reason)
+    files.check_cold(servers.scratch_folder())
+    files.check_space(servers.scratch_folder(), _DISK_BYTES)
     with temporary_folder("root-", servers.scratch_folder()) as root:
         with open(os.path.join(root, "file"), "w", encoding="ascii") as file:
             file.write("hello")
@@ -214,7 +218,7 @@ def main():
     options = parse(sys.argv[1:])
     try:
         return run(options)
-    except (UsageError, OSError) as error:
+    except (UsageError, files.UsageError, OSError) as error:
         print(f"ci/torture: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import pytest
 import servers
 from servers.usage import children_of
 from torture.score import FAILS, HOLDS, NOT_APPLICABLE, merge
+from warden import temporary_folder
 
 pytestmark = pytest.mark.skipif(bool(servers.sanitizer()),
                                 reason="nothing of Pollux is in it")
@@ -22,9 +23,9 @@ PROGRAM = os.path.join(HERE, "broken_server.py")
 RIGHT = f"{sys.executable} {PROGRAM} {{port}} {{root}}"
 
 
-def torture(*arguments):
+def torture(*arguments, **environment):
     return subprocess.run([sys.executable, MAIN, *arguments], capture_output=True, text=True,
-                          timeout=100, check=False)
+                          timeout=100, check=False, env={**os.environ, **environment})
 
 
 def test_a_row_of_several_tests_is_as_good_as_its_worst():
@@ -60,6 +61,13 @@ def test_a_server_that_does_not_start_is_shown_with_its_last_words():
 def test_a_wrong_argument_is_a_line_and_status_2(arguments, words):
     done = torture(*arguments)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_cold_is_no_fault_of_the_server():
+    with temporary_folder("torture-", "/dev/shm") as scratch:
+        done = torture("--server", RIGHT, "-k", "random-load", POLLUX_SCRATCH=scratch)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert "tmpfs" in done.stderr and "POLLUX_SCRATCH" in done.stderr
 
 
 def test_the_score_of_a_broken_server_is_a_table_and_json(tmp_path):
