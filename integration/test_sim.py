@@ -211,16 +211,16 @@ def test_what_does_not_happen_any_more_has_a_status_of_its_own(tmp_path):
     assert "timeout rescue: " in other.stdout and "leak does not happen any more" in other.stdout
 
 
-@pytest.mark.parametrize("arguments", [
-    ["run", "two-chunks", "--runs", "1000000000"],
-    ["explore", "two-chunks", "--reduction", "none"],
+@pytest.mark.parametrize("arguments, number", [
+    (["run", "two-chunks", "--runs", "1000000000"], signal.SIGINT),
+    (["explore", "two-chunks", "--reduction", "none"], signal.SIGTERM),
 ])
-def test_ctrl_c_ends_a_search_with_its_summary(tmp_path, arguments):
+def test_ctrl_c_ends_a_search_with_its_summary(tmp_path, arguments, number):
     process = subprocess.Popen([SIM, *arguments], cwd=tmp_path, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert "executions" in process.stderr.readline()  # it is under way
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, _ = process.communicate(timeout=60)
     finally:
         process.kill()

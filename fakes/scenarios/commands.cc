@@ -8,7 +8,7 @@
 namespace pollux::sim {
 namespace {
 
-volatile std::sig_atomic_t stopped = 0;  // by Ctrl-C
+volatile std::sig_atomic_t stopped = 0;  // by Ctrl-C or SIGTERM
 
 int List() {
   for (const Story& story : AllStories()) {
@@ -28,7 +28,8 @@ void StopOnCtrlC() {
   struct sigaction action {};
   action.sa_handler = [](int) { stopped = 1; };
   action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);  // the second one kills
-  (void)sigaction(SIGINT, &action, nullptr);                      // EINVAL, EFAULT: neither can be
+  // EINVAL, EFAULT: neither can be.
+  for (const int signal : {SIGINT, SIGTERM}) (void)sigaction(signal, &action, nullptr);
 }
 
 bool Stopped() { return stopped != 0; }

@@ -41,8 +41,8 @@ inline CLI::Validator WholeNumber(uint64_t min, uint64_t max) {
       "");
 }
 
-// From here on Ctrl-C only makes Stopped() true: to be looked at between executions. A second one
-// ends the program.
+// From here on Ctrl-C, or SIGTERM, only makes Stopped() true: to be looked at between executions. A
+// second one ends the program.
 void StopOnCtrlC();
 bool Stopped();
 const volatile std::sig_atomic_t& StopFlag();  // the same, for who looks at it itself
