@@ -29,6 +29,7 @@ import files  # noqa: E402
 import outputs  # noqa: E402
 import report  # noqa: E402
 import servers  # noqa: E402
+from cache import make_cold  # noqa: E402
 from client import fetch  # noqa: E402
 from torture import score  # noqa: E402
 from torture.catalogue import CATALOGUE  # noqa: E402
@@ -98,6 +99,10 @@ def check_starts(options):
         with open(os.path.join(root, "file"), "w", encoding="ascii") as file:
             file.write("hello")
         try:
+            make_cold(file.name, timeout=5.0)
+        except RuntimeError as error:
+            raise UsageError(f"{error} ($POLLUX_SCRATCH names another folder)") from error
+        try:
             with servers.make_server(options.server, root) as server:
                 try:
                     answer = fetch(server.port, "/file")
@@ -144,9 +149,12 @@ def torture(options, progress, log):
         with open(reading, encoding="utf-8") as lines:
             for line in lines:
                 rows.append(json.loads(line))
+                if rows[-1]["outcome"] == score.UNJUDGED:
+                    raise UsageError(f"{rows[-1]['name']}: {rows[-1]['figure']}: no fault of the "
+                                     "server ($POLLUX_SCRATCH names another folder)")
                 progress(shown(rows[-1]))
         status = process.wait()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UsageError):
         process.send_signal(signal.SIGINT)
         process.wait()
         raise

@@ -17,9 +17,14 @@ out/torture-NAME.json, written by ci/torture:
                "seconds": 0.8}, ...]}
 """
 
+import errno
 import json
+import re
 
 HOLDS, FAILS, NOT_APPLICABLE = "holds", "fails", "not applicable"
+UNJUDGED = "unjudged"  # there is no room for files: ends everything, and is in no document
+# What only the clients' own files bring about.
+_PLACE = re.compile(rf"OSError: \[Errno ({errno.ENOSPC}|{errno.EROFS}|{errno.EDQUOT})\]")
 _FIGURE_CHARACTERS = 300
 
 
@@ -54,7 +59,8 @@ def row_of(nodeid, reports):
     failed = next((report for report in reports if report.failed), None)
     skipped = next((report for report in reports if report.skipped), None)
     if failed is not None:
-        outcome, figure = FAILS, _why_failed(failed)
+        outcome = UNJUDGED if _PLACE.match(_message(failed)) else FAILS
+        figure = _why_failed(failed)
     elif skipped is not None:
         outcome, figure = NOT_APPLICABLE, _why_skipped(skipped)
     else:
@@ -68,9 +74,13 @@ def row_of(nodeid, reports):
             "seconds": round(sum(report.duration for report in reports), 2)}
 
 
-def _why_failed(report):
+def _message(report):
     crash = getattr(report.longrepr, "reprcrash", None)
-    message = crash.message if crash else str(report.longrepr)
+    return crash.message if crash else str(report.longrepr)
+
+
+def _why_failed(report):
+    message = _message(report)
     kind, colon, rest = message.partition(": ")
     if colon and "." not in kind and " " not in kind and rest and kind.endswith("Error"):
         message = rest if kind == "AssertionError" else message

@@ -1,18 +1,20 @@
 """ci/torture itself: what it prints, what it writes, how it ends."""
 
 import contextlib
+import errno
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import types
 
 import pytest
 
 import servers
 from servers.usage import children_of
-from torture.score import FAILS, HOLDS, NOT_APPLICABLE, merge
+from torture.score import FAILS, HOLDS, NOT_APPLICABLE, UNJUDGED, merge, row_of
 from warden import temporary_folder
 
 pytestmark = pytest.mark.skipif(bool(servers.sanitizer()),
@@ -43,6 +45,22 @@ def test_a_row_of_several_tests_is_as_good_as_its_worst():
     assert merged["figure"] == "1 hold, 2 fail, 1 do not apply; c: it leaks"
     [alone] = merge([skipped])
     assert (alone["outcome"], alone["figure"]) == (NOT_APPLICABLE, "it has none")
+
+
+@pytest.mark.parametrize("error, outcome", [
+    (OSError(errno.ENOSPC, "No space left on device"), UNJUDGED),
+    (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), FAILS),
+    # A server that maps its files keeps their pages.
+    (RuntimeError("x: 3 pages do not leave the page cache"), FAILS)])
+def test_what_the_place_brings_about_is_not_held_against_the_server(error, outcome):
+    def fails():
+        raise error
+
+    call = pytest.CallInfo.from_call(fails, "call")
+    crash = types.SimpleNamespace(message=call.excinfo.exconly())
+    report = types.SimpleNamespace(user_properties=[], failed=True, skipped=False, duration=0.1,
+                                   longrepr=types.SimpleNamespace(reprcrash=crash))
+    assert row_of("test_scenarios.py::test_it[resets]", [report])["outcome"] == outcome
 
 
 def test_a_server_that_does_not_start_is_shown_with_its_last_words():
