@@ -80,6 +80,13 @@ def temporary_folder(prefix, parent):
         warden.forget_folder(path)
 
 
+def end_like_ctrl_c():
+    """SIGTERM ends like Ctrl-C, through the clean-up of every with; and Ctrl-C does so even where a
+    shell has it ignored for what it starts in the background."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+
+
 def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -3,7 +3,6 @@ add_arguments(parser), run(options, progress) -> what goes into the JSON, text(t
 
 import argparse
 import os
-import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -19,6 +18,7 @@ import stall  # noqa: E402
 import table_2006  # noqa: E402
 from files import UsageError  # noqa: E402
 from load import LoadError  # noqa: E402
+from warden import end_like_ctrl_c  # noqa: E402
 
 BENCHMARKS = {"2006": table_2006, "cold": cold, "stall": stall, "hot": hot, "scale": scale}
 
@@ -44,8 +44,7 @@ def parse(arguments):
 
 
 def main():
-    # SIGTERM ends like Ctrl-C: through the clean-up of every with.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     options = parse(sys.argv[1:])
     module = BENCHMARKS[options.benchmark]
     try:

@@ -33,7 +33,7 @@ from cache import make_cold  # noqa: E402
 from client import fetch  # noqa: E402
 from torture import score  # noqa: E402
 from torture.catalogue import CATALOGUE  # noqa: E402
-from warden import temporary_folder, warden  # noqa: E402
+from warden import end_like_ctrl_c, temporary_folder, warden  # noqa: E402
 
 _DISK_BYTES = 10**9  # of files, as the help says
 SOAK_MINUTES_MAX = 7 * 24 * 60
@@ -219,10 +219,7 @@ def run(options):
 
 
 def main():
-    # SIGTERM ends like Ctrl-C, through the clean-up of every with; and Ctrl-C does so even where a
-    # shell has it ignored for what it starts in the background.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    end_like_ctrl_c()
     options = parse(sys.argv[1:])
     try:
         return run(options)

@@ -14,7 +14,6 @@ could be measured or written (one line says why), 130 for Ctrl-C.
 import argparse
 import dataclasses
 import os
-import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -40,6 +39,7 @@ import table_2006  # noqa: E402
 import timelines  # noqa: E402
 import turns  # noqa: E402
 from verdict import Grid  # noqa: E402
+from warden import end_like_ctrl_c  # noqa: E402
 
 
 @dataclasses.dataclass
@@ -170,8 +170,7 @@ def text(document, grids):
 
 
 def main():
-    # SIGTERM ends like Ctrl-C: through the clean-up of every with.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     options = parse(sys.argv[1:])
     try:
         progress = report.Progress()
