@@ -38,7 +38,8 @@ std::shared_ptr<FileReads> ReadEngine::Open(const std::shared_ptr<OpenFile>& fil
 unsigned ReadEngine::Window() const {
   const auto blocked = static_cast<unsigned>(blocked_.size() + trimmed_.size());
   const unsigned active = std::max(1u, streams_ - std::min(streams_, blocked));
-  return std::clamp(chunks_->size() / active, 1u, kWindowMax);
+  const unsigned in_flight = std::clamp(queue_->depth() / active, kWindowMin, kWindowMax);
+  return std::clamp(chunks_->size() / active, 1u, in_flight);
 }
 
 Result<Chunk*> ReadEngine::Request(const std::shared_ptr<FileReads>& reads, uint64_t position,

@@ -48,6 +48,9 @@ class ReadEngine final : private ReadOwner, private Job {
   // Chunks. Of 4, two streams on two spindles often have none waiting at one of them; 16 bring no
   // more than 8 (pollux-sim table --backend linux-aio-sendfile).
   static constexpr unsigned kWindowMax = 8;
+  // Also where not all streams' reads can be in flight at once: with fewer, more of the time goes
+  // to seeks.
+  static constexpr unsigned kWindowMin = 5;
   static constexpr Nanoseconds kBlockedGrace = std::chrono::milliseconds(100);
 
   ReadEngine(EventLoop& loop, WorkerPool& workers, std::unique_ptr<AioQueue> queue,

@@ -243,13 +243,32 @@ TEST_F(ReadBudgetTest, AChunkThatIsSharedStaysWithThoseWhoMove) {
 
 // --- How far ahead.
 
-TEST_F(ReadBudgetTest, WithMemoryEnoughEachStreamHasTheWholeWindow) {
-  Begin(1024);
+TEST_F(ReadBudgetTest, WithMemoryAndIocbsEnoughEachStreamHasTheWholeWindow) {
+  Begin(1024, 32 * ReadEngine::kWindowMax);
   std::vector<std::unique_ptr<TestReader>> readers;
   for (unsigned streams = 1; streams <= 32; ++streams) {
     readers.push_back(MakeReader());
     EXPECT_EQ(engine_->Window(), ReadEngine::kWindowMax) << streams;
   }
+}
+
+TEST_F(ReadBudgetTest, WindowsThatDoNotFitIntoTheQueueNarrowButNotForEver) {
+  constexpr unsigned kDepth = 60;
+  Begin(1024, kDepth);
+  std::vector<std::unique_ptr<TestReader>> readers;
+  unsigned previous = ReadEngine::kWindowMax;
+  for (unsigned streams = 1; streams <= 32; ++streams) {
+    readers.push_back(MakeReader());
+    const unsigned window = engine_->Window();
+    EXPECT_LE(window, previous) << streams;
+    EXPECT_GE(window, ReadEngine::kWindowMin) << streams;
+    if (window > ReadEngine::kWindowMin) {
+      EXPECT_LE(window * streams, kDepth) << streams;
+      EXPECT_TRUE(window == ReadEngine::kWindowMax || (window + 1) * streams > kDepth) << streams;
+    }
+    previous = window;
+  }
+  EXPECT_EQ(previous, ReadEngine::kWindowMin);
 }
 
 TEST_F(ReadBudgetTest, AllWindowsTogetherFitIntoTheBudget) {

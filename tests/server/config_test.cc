@@ -251,7 +251,7 @@ TEST(ConfigTest, HelpGivesEachFlagItsDefaultAndUnit) {
                            "--chunk",
                            "[bytes; 1M]",
                            "--aio-depth",
-                           "[128]",
+                           "[64]",
                            "--buffer-budget",
                            "[bytes; 256M]",
                            "--retire",
