@@ -98,6 +98,22 @@ void ProcessSignals::SetAction(int signum, const struct sigaction& action) {
   actions_[signum] = action;
   handled_ &= ~SignalBit(signum);
   if (action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL) handled_ |= SignalBit(signum);
+  if (!Ignored(signum) || !PendingAnywhere(signum)) return;
+  scheduler_.access().Touch(Footprint::Everything(), "a signal that is ignored from now on");
+  pending_ &= ~SignalBit(signum);
+  for (const auto& thread : scheduler_.threads()) thread->pending &= ~SignalBit(signum);
+}
+
+bool ProcessSignals::PendingAnywhere(int signum) const {
+  uint64_t all = pending_;
+  for (const auto& thread : scheduler_.threads()) all |= thread->pending;
+  return (all & SignalBit(signum)) != 0;
+}
+
+// Who sends a signal and who takes one reads the dispositions. What is pending goes with a signal
+// that is ignored from now on, and that may be seen by more.
+Footprint ProcessSignals::ActionFootprint(int signum) const {
+  return PendingAnywhere(signum) ? Footprint::Everything() : Footprint().Write(kDispositions);
 }
 
 bool ProcessSignals::Ignored(int signum) const {

@@ -36,6 +36,7 @@ class ProcessSignals final : public SignalState {
       : scheduler_(scheduler), leader_first_(leader_first) {}
 
   void SetAction(int signum, const struct sigaction& action);
+  Footprint ActionFootprint(int signum) const;
 
   // Makes it pending, unless it is ignored and nobody blocks it.
   void SendToThread(SimThread& thread, int signum);
@@ -80,6 +81,7 @@ class ProcessSignals final : public SignalState {
   static Footprint OfProcess(uint64_t signals, uint64_t Footprint::*access);
   static Footprint TakingFootprint(const SimThread& thread, uint64_t signals);
   Footprint OpenFootprint(const SimThread& thread) const;
+  bool PendingAnywhere(int signum) const;
   void CheckSender(int signum, const SimThread* to) const;
   // Whether `thread` has to look at the leader's mask before it takes one of `signals`.
   bool LooksAtLeader(const SimThread& thread, uint64_t signals) const {

@@ -178,11 +178,11 @@ timespec SimKernel::clock_gettime(clockid_t clock) {
 // --- Signals
 
 Status SimKernel::sigaction(int signum, const struct sigaction& act) {
-  Call call(*this, "sigaction", Footprint().Write(kDispositions));
-  if (signum < 1 || signum > 64 || signum == SIGKILL || signum == SIGSTOP) {
-    return Err(EINVAL, "sigaction");
-  }
-  if ((act.sa_flags & SA_SIGINFO) != 0) NotModelled("sigaction with SA_SIGINFO");
+  const bool known = signum >= 1 && signum <= 64 && signum != SIGKILL && signum != SIGSTOP;
+  Call call(*this, "sigaction",
+            known ? signals_.ActionFootprint(signum) : Footprint().Write(kDispositions));
+  if (!known) return Err(EINVAL, "sigaction");
+  if ((act.sa_flags & ~SA_NODEFER) != 0) NotModelled("sigaction with flags but SA_NODEFER");
   signals_.SetAction(signum, act);
   return {};
 }

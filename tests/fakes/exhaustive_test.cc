@@ -365,6 +365,32 @@ TEST(ExhaustiveTest, SpuriousWakeups) {
                                    "for nothing for nothing woken "}));
 }
 
+// Who is woken before the last step of the others has gone on when that comes: it has nothing to do
+// with the condition variable, and yet what is seen depends on the order.
+TEST(ExhaustiveTest, SpuriousWakeupsComeBeforeEachStepOfOthers) {
+  const Program program = [](SimKernel& kernel) {
+    auto mutex = kernel.mutex_create();
+    auto changed = kernel.condvar_create();
+    auto word = kernel.word_create(0);
+    uint64_t seen = 0;
+    Thread other = Spawn(kernel, [&] {
+      mutex->lock();
+      changed->wait(*mutex);
+      mutex->unlock();
+      seen = word->load();
+    });
+    word->store(1);
+    word->store(2);
+    other.Join();
+    return std::to_string(seen);
+  };
+  SimOptions options;
+  options.spurious_wakeups = 1;
+  ExpectReductionsAgree(program, options);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends,
+            (std::set<std::string>{"0", "1", "2", "deadlock"}));
+}
+
 // They end no deadlock and no time-out's sleep: a lost wake-up stays one.
 TEST(ExhaustiveTest, SpuriousWakeupsRescueNobody) {
   SimOptions options;

@@ -495,6 +495,22 @@ TEST_P(SignalContractTest, IgnoredSignalIsDroppedAndEndsNoWait) {
   });
 }
 
+TEST_P(SignalContractTest, WhatIsPendingGoesWhenItIsIgnored) {
+  BlockKicks();
+  KickSelf();
+  SendProcess(SIGUSR1);
+  struct sigaction action {};
+  action.sa_handler = SIG_IGN;
+  ASSERT_TRUE(kernel_.sigaction(SIGUSR1, action));
+  sigset_t pending = Kicks();
+  ASSERT_TRUE(kernel_.sigpending(&pending));
+  EXPECT_EQ(sigismember(&pending, SIGUSR1), 0);
+  action.sa_handler = CountKick;
+  ASSERT_TRUE(kernel_.sigaction(SIGUSR1, action));
+  ASSERT_TRUE(kernel_.pthread_sigmask(SIG_UNBLOCK, Kicks(), nullptr));
+  EXPECT_EQ(handled, 0);
+}
+
 TEST_P(SignalContractTest, SignalNumberZeroOnlyAsksWhetherTheThreadIsThere) {
   InWorld([&] {
     EXPECT_TRUE(kernel_.tgkill(kernel_.getpid(), kernel_.gettid(), 0));
