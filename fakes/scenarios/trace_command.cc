@@ -1,9 +1,11 @@
 // trace: an execution as a timeline.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include "fakes/scenarios/commands.h"
 #include "fakes/scenarios/last_words.h"
@@ -16,6 +18,10 @@ namespace {
 int Trace(const std::string& from, const std::string& to) {
   const auto file = ReadReplay(from);
   if (!file) return Complain(file.error());
+  std::error_code none;
+  if (std::filesystem::equivalent(from, to, none)) {
+    return Complain("-o " + to + " is the file to be read");
+  }
   std::ofstream out(to);
   if (!out) return Complain("cannot write " + to);
   Resources resources;
