@@ -30,8 +30,7 @@ SimKernel::SimKernel(Chooser& chooser, Resources& resources, SimOptions options)
       frames_(scheduler_.access(), kSharedMemory),
       disk_(scheduler_, frames_, symbols_, options.disk),
       submit_refusals_left_(options.submit_refusals),
-      spurious_wakeups_left_(options.spurious_wakeups),
-      spurious_wakeups_(options.spurious_wakeups > 0 ? scheduler_.NewObject() : ObjectId{0}) {
+      spurious_wakeups_left_(options.spurious_wakeups) {
   scheduler_.set_signal_state(&signals_);
   auto console = NewDescription(Description::Kind::kConsole, O_RDWR);
   table_.assign(3, console);

@@ -262,7 +262,6 @@ class SimKernel final : public Kernel {
   uint16_t next_port_ = 40000;
   int submit_refusals_left_;
   int spurious_wakeups_left_;
-  const ObjectId spurious_wakeups_;  // none, if there are none
   uint64_t files_sent_ = 0;
   std::string console_;
 };

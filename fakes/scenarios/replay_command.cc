@@ -55,7 +55,7 @@ int Replay(const std::string& path, bool quiet) {
     return 0;
   }
   std::printf("%s does not happen any more\n", file->oracle.c_str());
-  return kGone;  // whatever else is found
+  return outcome.violation ? kFound : kGone;
 }
 
 }  // namespace
