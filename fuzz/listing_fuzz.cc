@@ -56,31 +56,36 @@ std::string PageOf(ListingFormat format, std::string_view path, bool sorted) {
 }
 
 // NameBefore as name_order.h tells it: lists of characters and numbers, compared as lists.
-std::vector<std::pair<bool, std::string>> KeyOf(std::string_view name) {
-  std::vector<std::pair<bool, std::string>> key;
+struct Part {
+  bool number;
+  char first;        // of a number its first digit, which may be a zero that `text` leaves out
+  std::string text;  // a character, or a number without leading zeros
+};
+
+std::vector<Part> PartsOf(std::string_view name) {
+  std::vector<Part> parts;
   bool in_number = false;
   for (const char c : name) {
     const bool digit = pollux::http::IsDigit(c);
-    if (!digit || !in_number) key.emplace_back(digit, std::string());
+    if (!digit || !in_number) parts.push_back({digit, pollux::http::ToLower(c), {}});
     in_number = digit;
-    std::string& text = key.back().second;
+    std::string& text = parts.back().text;
     if (digit && text == "0") text.clear();
     text.push_back(pollux::http::ToLower(c));
   }
-  return key;
+  return parts;
 }
 
 bool ReferenceBefore(std::string_view a, std::string_view b) {
-  const auto left = KeyOf(a), right = KeyOf(b);
+  const std::vector<Part> left = PartsOf(a), right = PartsOf(b);
   for (size_t i = 0; i < std::min(left.size(), right.size()); ++i) {
-    const auto& [left_number, left_text] = left[i];
-    const auto& [right_number, right_text] = right[i];
-    if (left_number && right_number && left_text.size() != right_text.size()) {
-      return left_text.size() < right_text.size();
+    if (left[i].number != right[i].number) {
+      return static_cast<unsigned char>(left[i].first) < static_cast<unsigned char>(right[i].first);
     }
-    // A number beside a character: its first digit decides, which may be a zero that is left out.
-    if (left_number != right_number) return a != b && NameBefore(a, b);
-    if (left_text != right_text) return left_text < right_text;
+    if (left[i].number && left[i].text.size() != right[i].text.size()) {
+      return left[i].text.size() < right[i].text.size();
+    }
+    if (left[i].text != right[i].text) return left[i].text < right[i].text;
   }
   if (left.size() != right.size()) return left.size() < right.size();
   return a < b;
