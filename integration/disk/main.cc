@@ -40,6 +40,9 @@ constexpr const char* kAbout =
     "or with Ctrl-C. Who is still inside then is ended. Nothing is left behind, after kill -9\n"
     "either. Needs root.";
 
+constexpr uint64_t kBytesMin = 64_MiB;  // less, and ext4 has no journal
+constexpr uint64_t kBytesMax = 16ull << 40;
+
 struct Options {
   std::string folder;
   uint64_t bytes = 8_GiB;
@@ -100,14 +103,22 @@ pid_t ForkCommand() {
   FileSystem files(backing, options.bytes, options.model);
   std::thread(TakeDownAfter, maker, OpenProcess(maker), std::ref(files), std::cref(options))
       .detach();
-  const bool served = files.Serve(options.device(), [ready] { (void)!write(ready, "r", 1); });
+  bool mounted = false;
+  const bool served = files.Serve(options.device(), [&mounted, ready] {
+    mounted = true;
+    (void)!write(ready, "r", 1);
+  });
+  if (!mounted) _exit(Fail("no FUSE here (is /dev/fuse there?)"));
   _exit(served ? 0 : 2);
 }
 
 // The server's process, once the disk can be opened; 0 if it has ended, having said why.
 pid_t StartServer(const Options& options) {
   std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return 0;
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    (void)Fail(std::string("pipe2: ") + std::strerror(errno));
+    return 0;
+  }
   const pid_t maker = getpid();
   const pid_t server = fork();
   if (server == 0) {
@@ -205,11 +216,13 @@ int Run(const Options& options) {
   const int signals = signalfd(-1, &watched, SFD_CLOEXEC);
   if (signals < 0) return Fail(std::string("signalfd: ") + std::strerror(errno));
   const pid_t server = StartServer(options);
-  if (server <= 0) return Fail("no FUSE here (is /dev/fuse there?)");
+  if (server <= 0) return 2;  // it has said why
   const int status = UseDisk(options, server, watched, signals);
   Unmount(options.device());
   kill(server, SIGKILL);  // if others still hold what was mounted
   waitpid(server, nullptr, 0);
+  // ENOTEMPTY: somebody has put something there. EBUSY: see kill.
+  for (const std::string& path : {options.files(), options.device()}) (void)rmdir(path.c_str());
   return status;
 }
 
@@ -226,8 +239,9 @@ int main(int argc, char** argv) {
       ->transform([](const std::string& path) {
         return std::filesystem::absolute(path).lexically_normal().string();
       });
-  app.add_option("--size", options.bytes, "Of the disk, such as 8G (sparse)")
-      ->transform(CLI::AsSizeValue(false))
+  app.add_option("--size", options.bytes, "Of the disk, such as 8G (sparse), 64M to 16T")
+      ->transform(CLI::AsSizeValue(false) &
+                  CLI::Range(pollux::disk::kBytesMin, pollux::disk::kBytesMax))
       ->capture_default_str();
   app.add_option("--read-ahead", options.read_ahead_bytes, "The kernel's, of the device")
       ->transform(CLI::AsSizeValue(false))
