@@ -129,9 +129,7 @@ def pollux(starter):
 def server(starter, request):
     """server(root, limits=..., wrapper=...) -> whichever server --server names, running."""
     spec = request.config.getoption("--server")
-    names = filter(None, request.config.getoption("--signals").split(","))
-    signals = {signal.Signals["SIG" + name.strip().upper().removeprefix("SIG")]: 500
-               for name in names}
+    signals = servers.harmless_signals(request.config.getoption("--signals"))
     return lambda root, **options: starter.start(
         servers.make_server(spec, root, signals=signals, **options))
 

@@ -68,7 +68,7 @@ def shown(measured, digits):
     return text
 
 
-def _first_line(command):
+def first_line(command):
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False,
                               env=dict(os.environ,
@@ -108,7 +108,7 @@ def disk(folder):
 
 def facts(folder):
     """The machine, its kernel and what was measured on it. `folder`: where the files lie."""
-    revision = _first_line(["git", "-C", REPOSITORY, "describe", "--always", "--dirty"])
+    revision = first_line(["git", "-C", REPOSITORY, "describe", "--always", "--dirty"])
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": shlex.join(sys.argv),
@@ -121,8 +121,8 @@ def facts(folder):
         "disk": disk(folder),
         "load_average": dict(zip(("1 min", "5 min", "15 min"),
                                  (round(load, 2) for load in os.getloadavg()))),
-        "nginx": _first_line(["nginx", "-v"]),
-        "lighttpd": _first_line(["lighttpd", "-v"]),
+        "nginx": first_line(["nginx", "-v"]),
+        "lighttpd": first_line(["lighttpd", "-v"]),
         "root": os.geteuid() == 0,
     }
 

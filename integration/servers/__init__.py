@@ -15,13 +15,13 @@ server's last output.
 import os
 
 from .build import REPOSITORY, build_folder, sanitizer, scratch_folder
-from .peers import CommandServer, LighttpdServer, NginxServer, find_program
+from .peers import CommandServer, LighttpdServer, NginxServer, find_program, harmless_signals
 from .pollux import PolluxServer
 from .server import Server, ServerError
 
 __all__ = ["REPOSITORY", "build_folder", "sanitizer", "scratch_folder", "Server", "ServerError",
            "PolluxServer", "NginxServer", "LighttpdServer", "CommandServer", "make_server",
-           "available", "unavailable", "find_program"]
+           "available", "unavailable", "find_program", "harmless_signals"]
 
 _PEERS = {"nginx": (NginxServer, {}), "nginx-aio": (NginxServer, {"aio": "threads"}),
           "lighttpd": (LighttpdServer, {})}

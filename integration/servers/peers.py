@@ -144,6 +144,19 @@ def _quoted(line, at, value):
     return shlex.quote(value)
 
 
+def harmless_signals(words):
+    """{signal: times a second} of "HUP,USR1", for a command line's server. ValueError for a name
+    that is none."""
+    found = {}
+    for word in filter(None, (word.strip() for word in words.split(","))):
+        name = "SIG" + word.upper().removeprefix("SIG")
+        if name not in signal.Signals.__members__:
+            raise ValueError(f"no signal '{word}'; as in HUP,USR1")
+        # By custom it has the configuration read anew, and takes some a while.
+        found[signal.Signals[name]] = 10 if name == "SIGHUP" else 500
+    return found
+
+
 class CommandServer(Server):
     """Any command with {port} and {root}, as a shell has it. Below keeper.py, so that nothing
     of it is left, wherever it hides."""

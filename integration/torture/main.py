@@ -74,9 +74,10 @@ def parse(arguments):
         parser.error("--name: letters, digits and . = , : + - only")
     if not 0 < options.soak <= SOAK_MINUTES_MAX:  # nor nan
         parser.error(f"--soak: more than 0 minutes, and {SOAK_MINUTES_MAX} at most")
-    for name in filter(None, options.signals.split(",")):
-        if "SIG" + name.strip().upper().removeprefix("SIG") not in signal.Signals.__members__:
-            parser.error(f"--signals: no signal '{name}'; as in HUP,USR1")
+    try:
+        servers.harmless_signals(options.signals)
+    except ValueError as error:
+        parser.error(f"--signals: {error}")
     return options
 
 
@@ -187,7 +188,7 @@ def table(rows):
 
 def version_of(spec):
     name = spec.partition("-")[0]
-    return report._first_line([name, "-v"]) if name in ("nginx", "lighttpd") else None
+    return report.first_line([name, "-v"]) if name in ("nginx", "lighttpd") else None
 
 
 def summary(document):

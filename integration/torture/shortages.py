@@ -67,7 +67,7 @@ def _await_shortage(server, limits):
     while server.alive() and time.monotonic() < deadline:
         if any(len(os.listdir(f"/proc/{pid}/fd")) >= limit for pid, limit in limits.items()):
             return
-        os.sched_yield()
+        time.sleep(0.001)
 
 
 def _answered_or_refused(connection, file):
