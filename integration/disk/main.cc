@@ -255,6 +255,11 @@ int main(int argc, char** argv) {
       })
       ->capture_default_str();
   app.add_option("COMMAND", options.command, "Behind --: is run with the disk, and ends it");
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return pollux::disk::Fail(std::string(error.what()) + " (see --help)");
+  }
   return pollux::disk::Run(options);
 }
