@@ -1,5 +1,6 @@
 """Files that a command leaves behind: whole or not at all."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -15,11 +16,22 @@ def replaceable(path):
 
 
 def check_writable(path):
-    """To be said before anything is measured, not after. Raises OSError, of `path` itself."""
+    """To be said before anything is measured, not after. Leaves nothing. Raises OSError, of `path`
+    itself."""
     path = os.path.abspath(path)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    missing = _missing_folders(path)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        _try(path)
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # not made; or somebody else uses it by now
+                os.rmdir(folder)
+
+
+def _try(path):
     if not replaceable(path):
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -30,6 +42,15 @@ def check_writable(path):
         os.remove(path + ".partial")
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
+
+
+def _missing_folders(path):
+    """Those above `path` that are not there, the innermost first."""
+    missing, folder = [], os.path.dirname(path)
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
 def write_text(path, text):

@@ -11,6 +11,7 @@ import outputs
 def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "folder" / "out.json"
     outputs.check_writable(path)
+    assert os.listdir(tmp_path) == []
     outputs.write_text(path, "first")
     with open(path, encoding="utf-8") as reader:
         outputs.write_text(path, "second")
