@@ -69,8 +69,6 @@ class AioQueue final : public CompletionHandler, private Job {
   AioQueue& operator=(const AioQueue&) = delete;
 
   void set_owner(ReadOwner* owner) { owner_ = owner; }
-  // Reads in flight at most.
-  unsigned depth() const { return static_cast<unsigned>(slots_.size()); }
 
   // Never answers from inside the call.
   void Enqueue(const Read& read);

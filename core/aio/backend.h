@@ -67,7 +67,7 @@ class Transfer {
     kDone,        // every byte was accepted by the socket
     kSocketFull,  // call again when the socket is writable
     kWaiting,     // call again after OnTransferReady
-    kYield,       // the turn's bytes are used up: call again in the next turn
+    kYield,       // a turn's share is sent: call again in the next turn
   };
   virtual ~Transfer() = default;
 

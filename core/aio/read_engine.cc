@@ -35,11 +35,14 @@ std::shared_ptr<FileReads> ReadEngine::Open(const std::shared_ptr<OpenFile>& fil
   return reads;
 }
 
-unsigned ReadEngine::Window() const {
+ReadEngine::Window ReadEngine::window() const {
   const auto blocked = static_cast<unsigned>(blocked_.size() + trimmed_.size());
   const unsigned active = std::max(1u, streams_ - std::min(streams_, blocked));
-  const unsigned in_flight = std::clamp(queue_->depth() / active, kWindowMin, kWindowMax);
-  return std::clamp(chunks_->size() / active, 1u, in_flight);
+  const unsigned chunks = std::clamp(chunks_->size() / active, 1u, kChunksMax);
+  if (active > kFewStreams) return {std::min(chunks, kReadsOfMany), chunks};
+  const unsigned least = chunk_bytes() < 1_MiB ? kReadsOfMany : kReadsMin;
+  const unsigned reads = std::clamp(kReads / active, least, kReadsMax);
+  return {std::min(chunks, (reads - 1) | 1), chunks};
 }
 
 Result<Chunk*> ReadEngine::Request(const std::shared_ptr<FileReads>& reads, uint64_t position,

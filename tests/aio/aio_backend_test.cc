@@ -34,6 +34,54 @@ TEST_P(AioTransferTest, SendsAFileAndFreesEveryChunk) {
   EXPECT_EQ(aio_.stats().bytes_sent, file.size());
 }
 
+TEST_P(AioTransferTest, ALateReadDoesNotKeepTheNextOnesFromTheDisk) {
+  MakeBackend(64);
+  const PatternFile file(dir_, 64 * kChunk);
+  Loopback loopback(aio_.kernel());
+  auto transfer = Start(file.Open(aio_.kernel()), loopback);
+  std::string received;
+  while (received.size() < 32 * kChunk) {  // the window opens
+    const auto outcome = transfer->Pump(kChunk);
+    ASSERT_TRUE(outcome);
+    received += loopback.ReadExactly(transfer->sent() - received.size());
+    if (*outcome == Transfer::Outcome::kWaiting) aio_.CompleteAll();
+  }
+  // What is sent next is late; all else comes as soon as it was asked for.
+  for (;;) {
+    const auto outcome = transfer->Pump(1_MiB);
+    ASSERT_TRUE(outcome);
+    received += loopback.ReadExactly(transfer->sent() - received.size());
+    aio_.Turn(4);
+    if (*outcome == Transfer::Outcome::kWaiting && aio_.in_flight().size() == 1) break;
+    EXPECT_LE(aio_.in_flight().size(), ReadEngine::kReadsMax);
+    while (aio_.in_flight().size() > 1) aio_.CompleteFromFile(1);
+    ready_ = 0;
+    aio_.Turn(4);
+    EXPECT_GT(ready_, 0);
+  }
+  EXPECT_EQ(64 - FreeChunks(), ReadEngine::kChunksMax);
+  ASSERT_EQ(Finish(*transfer, loopback, received), 0);
+  EXPECT_EQ(received.size(), file.size());
+  EXPECT_TRUE(HoldsPattern(received));
+}
+
+// So much a hot request may have to wait for.
+TEST_P(AioTransferTest, APumpSendsAtMostAQuarterOfAMebibyteOfWhatWasRead) {
+  MakeBackend(32);
+  const PatternFile file(dir_, 32 * kChunk);
+  Loopback loopback(aio_.kernel());
+  auto transfer = Start(file.Open(aio_.kernel()), loopback);
+  uint64_t most = 0;
+  for (uint64_t sent = 0; sent < file.size();) {
+    ASSERT_TRUE(transfer->Pump(1_MiB));
+    most = std::max(most, transfer->sent() - sent);
+    loopback.ReadExactly(transfer->sent() - sent);
+    sent = transfer->sent();
+    aio_.CompleteAll();
+  }
+  EXPECT_EQ(most, 256_KiB);
+}
+
 TEST_P(AioTransferTest, AFailedReadIsAnErrorAndNothingOfItIsSent) {
   for (const int code : {EIO, ENODATA, ESTALE}) {
     MakeBackend(8);

@@ -243,32 +243,38 @@ TEST_F(ReadBudgetTest, AChunkThatIsSharedStaysWithThoseWhoMove) {
 
 // --- How far ahead.
 
-TEST_F(ReadBudgetTest, WithMemoryAndIocbsEnoughEachStreamHasTheWholeWindow) {
-  Begin(1024, 32 * ReadEngine::kWindowMax);
-  std::vector<std::unique_ptr<TestReader>> readers;
-  for (unsigned streams = 1; streams <= 32; ++streams) {
-    readers.push_back(MakeReader());
-    EXPECT_EQ(engine_->Window(), ReadEngine::kWindowMax) << streams;
+// Two spindles with as many reads each would toss for the next one, so their number is odd; and of
+// large chunks a few suffice, but among many streams most of the time would go to seeks.
+TEST_F(ReadBudgetTest, AnOddNumberOfReadsIsInFlightAndFewerOfEachAmongSeveral) {
+  struct {
+    uint64_t chunk_bytes;
+    std::vector<unsigned> reads;  // of one stream, of each of two, of three, ...
+  } const cases[] = {{kChunk, {7, 7, 5, 5, 5, 5, 5, 5, 5}}, {1_MiB, {7, 7, 3, 3, 3, 3, 5, 5, 5}}};
+  for (const auto& expected : cases) {
+    MakeEngine(1024, 32, false, expected.chunk_bytes);
+    reads_ = OpenFileOf(8 * kChunk);
+    std::vector<std::unique_ptr<TestReader>> readers;
+    for (const unsigned reads : expected.reads) {
+      readers.push_back(MakeReader());
+      EXPECT_EQ(engine_->window().reads, reads) << readers.size() << " of " << expected.chunk_bytes;
+      EXPECT_EQ(engine_->window().chunks, ReadEngine::kChunksMax);
+    }
+    readers.clear();
+    reads_.reset();
   }
 }
 
-TEST_F(ReadBudgetTest, WindowsThatDoNotFitIntoTheQueueNarrowButNotForEver) {
-  constexpr unsigned kDepth = 60;
-  Begin(1024, kDepth);
+TEST_F(ReadBudgetTest, WhereMemoryIsScarceAllOfItReadsAhead) {
+  Begin(60);
   std::vector<std::unique_ptr<TestReader>> readers;
-  unsigned previous = ReadEngine::kWindowMax;
-  for (unsigned streams = 1; streams <= 32; ++streams) {
+  for (unsigned streams = 1; streams <= 60; ++streams) {
     readers.push_back(MakeReader());
-    const unsigned window = engine_->Window();
-    EXPECT_LE(window, previous) << streams;
-    EXPECT_GE(window, ReadEngine::kWindowMin) << streams;
-    if (window > ReadEngine::kWindowMin) {
-      EXPECT_LE(window * streams, kDepth) << streams;
-      EXPECT_TRUE(window == ReadEngine::kWindowMax || (window + 1) * streams > kDepth) << streams;
+    const ReadEngine::Window window = engine_->window();
+    EXPECT_EQ(window.chunks, std::min(60 / streams, ReadEngine::kChunksMax)) << streams;
+    if (streams > ReadEngine::kFewStreams) {
+      EXPECT_EQ(window.reads, std::min(60 / streams, ReadEngine::kReadsOfMany)) << streams;
     }
-    previous = window;
   }
-  EXPECT_EQ(previous, ReadEngine::kWindowMin);
 }
 
 TEST_F(ReadBudgetTest, AllWindowsTogetherFitIntoTheBudget) {
@@ -276,27 +282,27 @@ TEST_F(ReadBudgetTest, AllWindowsTogetherFitIntoTheBudget) {
   std::vector<std::unique_ptr<TestReader>> readers;
   for (unsigned streams = 1; streams <= 24; ++streams) {
     readers.push_back(MakeReader());
-    EXPECT_LE(engine_->Window() * streams, 24u) << streams;
+    EXPECT_LE(engine_->window().chunks * streams, 24u) << streams;
   }
   for (unsigned streams = 25; streams <= 30; ++streams) {
     readers.push_back(MakeReader());
-    EXPECT_EQ(engine_->Window(), 1u);
+    EXPECT_EQ(engine_->window().chunks, 1u);
   }
 }
 
 TEST_F(ReadBudgetTest, BlockedReadersDoNotNarrowTheWindowOfOthers) {
   Begin(8);
   auto moving = MakeReader();
-  const unsigned alone = engine_->Window();
+  const unsigned alone = engine_->window().chunks;
   std::vector<std::unique_ptr<TestReader>> blocked;
   for (uint64_t i = 0; i < 7; ++i) {
     blocked.push_back(MakeReader());
     ASSERT_EQ(blocked.back()->AskChunk(i), 0);
   }
   CompleteReads();
-  EXPECT_LT(engine_->Window(), alone);
+  EXPECT_LT(engine_->window().chunks, alone);
   for (auto& reader : blocked) engine_->SetBlocked(*reader);
-  EXPECT_EQ(engine_->Window(), alone);
+  EXPECT_EQ(engine_->window().chunks, alone);
 }
 
 }  // namespace

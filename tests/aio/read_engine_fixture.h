@@ -95,12 +95,13 @@ class ReadEngineTest : public ::testing::Test {
  protected:
   ~ReadEngineTest() override { aio_.workers().Stop(); }
 
-  void MakeEngine(uint32_t chunks, unsigned depth = 32, bool shm = false) {
+  void MakeEngine(uint32_t chunks, unsigned depth = 32, bool shm = false,
+                  uint64_t chunk_bytes = kChunk) {
     auto queue = AioQueue::Create(aio_.kernel(), aio_.loop(), aio_.workers(), depth, aio_.stats());
-    auto memory = shm ? MakeShmMemory(aio_.kernel(), kChunk, chunks, Retire::kPunch, "")
-                      : MakeCopyMemory(aio_.kernel(), kChunk, chunks);
+    auto memory = shm ? MakeShmMemory(aio_.kernel(), chunk_bytes, chunks, Retire::kPunch, "")
+                      : MakeCopyMemory(aio_.kernel(), chunk_bytes, chunks);
     ASSERT_TRUE(queue && memory);
-    auto pool = std::make_unique<ChunkPool>(std::move(*memory), kChunk, chunks, aio_.stats());
+    auto pool = std::make_unique<ChunkPool>(std::move(*memory), chunk_bytes, chunks, aio_.stats());
     engine_ = std::make_unique<ReadEngine>(aio_.loop(), aio_.workers(), std::move(*queue),
                                            std::move(pool), aio_.stats());
   }
