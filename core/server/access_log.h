@@ -33,7 +33,9 @@ struct AccessRecord {
   std::string_view target;   // as received; a request that was never understood leaves it empty
   std::string_view version;  // likewise
   int status = 0;
-  uint64_t body_bytes = 0;  // accepted by the socket
+  // Accepted by the socket, as far as the loop knows: of an answer that is cut, what a worker is
+  // sending just then does not count.
+  uint64_t body_bytes = 0;
   std::string_view referer;
   std::string_view user_agent;
 };

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "core/base/check.h"
-
 namespace pollux {
 
 bool Connection::ReadHead() {
@@ -24,11 +22,6 @@ bool Connection::ParseInput() {
   switch (outcome.state) {
     case http::RequestParser::State::kNeedMore:
       unparsed_ = false;
-      // The parser keeps its own limits; this one keeps the buffer's.
-      if (input.MakeRoom() == 0) {
-        Refuse(431, "The request head is too large.");
-        return true;
-      }
       return readable_;
     case http::RequestParser::State::kBad:
       request_ = &reader_->parser.request();
@@ -45,8 +38,7 @@ bool Connection::ParseInput() {
 bool Connection::ReceiveInput() {
   if (reader_ == nullptr) reader_ = context_.readers.Take();
   InputBuffer& input = reader_->input;
-  const size_t room = input.MakeRoom();
-  const Result<size_t> got = context_.kernel.recv(fd(), input.room(), room, 0);
+  const Result<size_t> got = context_.kernel.recv(fd(), input.room(), InputBuffer::kBytes, 0);
   if (!got) {
     const int code = got.error().code;
     readable_ = false;
@@ -69,7 +61,7 @@ bool Connection::ReceiveInput() {
   }
   input.Filled(*got);
   // With a full buffer there may be more; poll reports it again when this turn's share is used up.
-  readable_ = *got == room && ++receives_this_turn_ < kReceivesPerTurn;
+  readable_ = *got == InputBuffer::kBytes && ++receives_this_turn_ < kReceivesPerTurn;
   unparsed_ = true;
   if (!head_started_) {
     head_started_ = true;
@@ -88,7 +80,6 @@ bool Connection::SkipBody() {
   switch (outcome.state) {
     case http::BodySkipper::State::kNeedMore:
       unparsed_ = false;
-      CHECK(input.MakeRoom() > 0);  // content is never kept
       return true;
     case http::BodySkipper::State::kBad:
       Refuse(outcome.status, outcome.reason);

@@ -309,10 +309,11 @@ std::string Server::ReadMimeTypes() {
   std::string text;
   Result<size_t> got = size_t{0};
   if (file) {
-    std::vector<char> buffer(64 * 1024);
+    constexpr size_t kBytes = 64 * 1024;
+    const auto buffer = std::make_unique_for_overwrite<char[]>(kBytes);
     do {
-      got = kernel_.read(file->get(), buffer.data(), buffer.size());
-      if (got) text.append(buffer.data(), *got);
+      got = kernel_.read(file->get(), buffer.get(), kBytes);
+      if (got) text.append(buffer.get(), *got);
     } while (got && *got > 0 && text.size() < kMimeTypesBytesMax);
   }
   // ENOENT: the media-types package is not installed. Whatever it is, files can be served.

@@ -134,8 +134,7 @@ TEST_F(ConnectionTest, AClientThatEndsInTheMiddleOfItsContentGetsTheEarlierAnswe
   const std::string requests =
       std::string(kGet) + kGet + "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n";
   for (const bool full : {false, true}) {
-    for (size_t size = InputBuffer::kInitialBytes - 2; size <= InputBuffer::kInitialBytes + 2;
-         ++size) {
+    for (size_t size = InputBuffer::kBytes - 2; size <= InputBuffer::kBytes + 2; ++size) {
       auto client = Connect();
       if (full) kernel_.send_calls.errors.assign(3, EAGAIN);
       client->Send(requests + std::string(size - requests.size(), 'x'));
