@@ -147,7 +147,7 @@ std::optional<int64_t> SecondsOfTwoDigitYear(Fields f, int64_t now) {
 
 }  // namespace
 
-std::string FormatDate(int64_t seconds) {
+void FormatDate(int64_t seconds, std::string& out) {
   seconds = std::clamp(seconds, kFirst, kLast);
   const year_month_day date = DateOf(seconds);
   const int64_t of_day = seconds - SecondsAt(date);
@@ -158,7 +158,13 @@ std::string FormatDate(int64_t seconds) {
                                  kMonths[static_cast<unsigned>(date.month()) - 1].data(),
                                  static_cast<int>(date.year()), static_cast<int>(of_day / 3600),
                                  static_cast<int>(of_day / 60 % 60), static_cast<int>(of_day % 60));
-  return std::string(text, static_cast<size_t>(size));
+  out.assign(text, static_cast<size_t>(size));
+}
+
+std::string FormatDate(int64_t seconds) {
+  std::string out;
+  FormatDate(seconds, out);
+  return out;
 }
 
 std::string FormatIsoDate(int64_t seconds) {

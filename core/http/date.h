@@ -10,6 +10,8 @@ namespace pollux::http {
 
 // Seconds since the epoch -> "Sun, 06 Nov 1994 08:49:37 GMT".
 std::string FormatDate(int64_t seconds);
+// The same into `out`, which allocates nothing once it held a date.
+void FormatDate(int64_t seconds, std::string& out);
 
 // Seconds since the epoch -> "1994-11-06T08:49:37Z" (RFC 3339 §5.6), for listings.
 std::string FormatIsoDate(int64_t seconds);

@@ -17,7 +17,7 @@ ResponseContext Connection::MakeResponseContext(const http::Request* request) {
     context_.date_seconds = now.tv_sec;
     context_.date_ends =
         context_.loop.now() + std::chrono::seconds(1) - std::chrono::nanoseconds(now.tv_nsec);
-    context_.date = http::FormatDate(now.tv_sec);
+    http::FormatDate(now.tv_sec, context_.date);
   }
   out.now = context_.date_seconds;
   out.date = context_.date;

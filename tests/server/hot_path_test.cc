@@ -120,6 +120,7 @@ TEST_F(HotPathTest, AHotAnswerAllocatesNothing) {
   }
   uint64_t allocations = 0;
   for (int i = 0; i < 200; ++i) {
+    if (i % 50 == 0) context_->date_ends = TimePoint{};  // as if a second were over
     Client& asking = i % 2 == 0 ? *client : *other;
     asking.received.clear();
     asking.Send(kGet);
