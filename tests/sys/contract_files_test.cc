@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -39,7 +40,7 @@ TEST_P(FileContractTest, PreadIsShortAtTheEndAndZeroBehindIt) {
   });
 }
 
-TEST_P(FileContractTest, StatSeesTheSizeThroughTheDescriptor) {
+TEST_P(FileContractTest, StatSeesSizeAndTimeThroughTheDescriptor) {
   InWorld([&] {
     Fd file = OpenFile(12'345);
     struct stat info {};
@@ -47,8 +48,10 @@ TEST_P(FileContractTest, StatSeesTheSizeThroughTheDescriptor) {
     EXPECT_EQ(info.st_size, 12'345);
     EXPECT_TRUE(S_ISREG(info.st_mode));
     struct statx extended {};
-    ASSERT_TRUE(kernel_.statx(file.get(), "", AT_EMPTY_PATH, STATX_SIZE, &extended));
+    ASSERT_TRUE(kernel_.statx(file.get(), "", AT_EMPTY_PATH, STATX_SIZE | STATX_MTIME, &extended));
     EXPECT_EQ(extended.stx_size, 12'345u);
+    EXPECT_NE(info.st_mtim.tv_sec, 0);
+    EXPECT_EQ(extended.stx_mtime.tv_sec, info.st_mtim.tv_sec);
   });
 }
 
@@ -202,6 +205,20 @@ TEST_P(FileContractTest, TruncationZeroesTheRestOfThePageThatASocketRefersTo) {
       const std::string page = received.substr(at, kPage);
       EXPECT_TRUE(page == FileBytes(at, kPage) || page == std::string(kPage, '\0')) << at;
     }
+  });
+}
+
+TEST_P(FileContractTest, TruncationShowsInTheSizeAndTheTimeOfTheLastChange) {
+  InWorld([&] {
+    const std::string path = world_->MakeFile(kRound);
+    Fd file(kernel_, kernel_.openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC, 0).value());
+    struct stat before = {}, after = {};
+    ASSERT_TRUE(kernel_.fstat(file.get(), &before));
+    world_->Truncate(path, 5000);
+    ASSERT_TRUE(kernel_.fstat(file.get(), &after));
+    EXPECT_EQ(before.st_size, static_cast<off_t>(kRound));
+    EXPECT_EQ(after.st_size, 5000);
+    EXPECT_GT(after.st_mtim.tv_sec, before.st_mtim.tv_sec);
   });
 }
 
