@@ -46,8 +46,7 @@ bool ExhaustiveStrategy::Begin() {
 void ExhaustiveStrategy::End() {
   ++executions_;
   if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
-  const Node* last = StepBefore(used_);
-  if (last != nullptr) WantWhatEnded(nodes_[static_cast<size_t>(last - nodes_.data())], {});
+  if (Node* const last = StepBefore(used_)) WantWhatEnded(*last, {});
 }
 
 // A possibility that is gone after another one was taken: nothing later will be compared with it.
@@ -96,11 +95,8 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
     if (reduction_ == Reduction::kDpor) Advance(at);
     return answer(nodes_[at].chosen);
   }
-  const Node* before = StepBefore(at);
-  const size_t before_index = before != nullptr ? static_cast<size_t>(before - nodes_.data()) : 0;
-  const bool has_before = before != nullptr;
   Node& node = Push();
-  before = has_before ? &nodes_[before_index] : nullptr;  // Push may have moved it
+  Node* const before = StepBefore(at);
   node.is_step = true;
   node.number = step_;
   node.count = static_cast<uint32_t>(options.size());
@@ -112,7 +108,7 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
     // a state in which all sleep: what is known from elsewhere is what comes after it.
     for (const Option& option : options) FindRaces(at, option);
     for (const Option& option : blocked) FindRaces(at, option);
-    if (has_before) WantWhatEnded(nodes_[before_index], node.options);
+    if (before != nullptr) WantWhatEnded(*before, node.options);
   }
   const uint64_t awake = AllOf(options.size()) & ~node.asleep;
   if (awake == 0) {
@@ -133,11 +129,9 @@ size_t ExhaustiveStrategy::PickStep(std::span<const Option> options,
 void ExhaustiveStrategy::OnStuck(std::span<const Option> blocked) {
   if (reduction_ != Reduction::kDpor || free_run_ || at_ < used_) return;
   for (const Option& option : blocked) FindRaces(at_, option);
-  const Node* last = StepBefore(at_);
-  if (last != nullptr) WantWhatEnded(nodes_[static_cast<size_t>(last - nodes_.data())], blocked);
 }
 
-const ExhaustiveStrategy::Node* ExhaustiveStrategy::StepBefore(size_t at) const {
+ExhaustiveStrategy::Node* ExhaustiveStrategy::StepBefore(size_t at) {
   while (at-- > 0) {
     if (nodes_[at].is_step) return &nodes_[at];
   }
@@ -195,7 +189,8 @@ void ExhaustiveStrategy::FindRaces(size_t at, const Option& option) {
     const Node& earlier = nodes_[j];
     if (!earlier.is_step) continue;
     const Option& taken = earlier.options[earlier.chosen];
-    if (earlier.actor != actor && clock[earlier.actor] < earlier.clock[earlier.actor] &&
+    // Its own actor's steps are in `clock`.
+    if (clock[earlier.actor] < earlier.clock[earlier.actor] &&
         taken.footprint.CouldChangePlacesWith(option.footprint) &&
         !OnlyWaitsFor(j, at, option, actor)) {
       AddRace(j, at, option, actor);
@@ -229,11 +224,11 @@ bool ExhaustiveStrategy::OnlyWaitsFor(size_t at, size_t end, const Option& optio
 uint64_t ExhaustiveStrategy::Initials(size_t at, size_t end, const Option& option,
                                       uint8_t actor) const {
   const Node& node = nodes_[at];
-  Clock first;  // of each actor: its first step among those that do not come after step `at`
+  Clock first;  // of those actors: the step
   first.fill(std::numeric_limits<uint16_t>::max());
-  const auto comes_after_any = [&](const Clock& clock, uint8_t but) {
+  const auto comes_after_any = [&](const Clock& clock) {
     for (size_t i = 0; i < actors_.size(); ++i) {
-      if (i != but && clock[i] >= first[i]) return true;
+      if (clock[i] >= first[i]) return true;
     }
     return false;
   };
@@ -249,27 +244,27 @@ uint64_t ExhaustiveStrategy::Initials(size_t at, size_t end, const Option& optio
     if (!step.is_step || step.clock[node.actor] >= node.clock[node.actor]) continue;
     const Option& taken = step.options[step.chosen];
     depends |= option.footprint.DependsOn(taken.footprint);
-    if (first[step.actor] != std::numeric_limits<uint16_t>::max()) continue;
-    if (!comes_after_any(step.clock, step.actor)) add(taken.actor);
+    if (comes_after_any(step.clock)) continue;
+    add(taken.actor);
     first[step.actor] = step.clock[step.actor];
   }
-  if (!depends && !comes_after_any(Before(option, actor), kActorsMax)) add(option.actor);
+  if (!depends && !comes_after_any(Before(option, actor))) add(option.actor);
   return initials;
 }
 
 // The step at `at` and `option` race: the other order has to be explored. It is if one of those who
-// could begin it is explored there, or was elsewhere (source sets: Abdulla et al., POPL 2014).
+// could begin it is explored there (source sets: Abdulla et al., POPL 2014). Where nobody could,
+// there is no other order.
 void ExhaustiveStrategy::AddRace(size_t at, size_t end, const Option& option, uint8_t actor) {
   Node& node = nodes_[at];
   const uint64_t initials = Initials(at, end, option, actor);
-  if ((initials & (node.wanted | node.asleep)) != 0) return;
+  if ((initials & node.wanted) != 0) return;
   for (size_t i = 0; i < node.count; ++i) {
     if (node.options[i].actor != option.actor || (initials & Bit(i)) == 0) continue;
     node.wanted |= Bit(i);
     return;
   }
-  // Whoever it is that leads to it.
-  node.wanted |= initials != 0 ? initials & (~initials + 1) : AllOf(node.count);
+  node.wanted |= initials & (~initials + 1);  // whoever it is that leads to it
 }
 
 // Gives the step at `at` its place in the order of dependence.

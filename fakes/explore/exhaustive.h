@@ -80,7 +80,7 @@ class ExhaustiveStrategy final : public Strategy {
   void AddRace(size_t at, size_t end, const Option& option, uint8_t actor);
   void Advance(size_t at);
   uint8_t ActorIndex(uint32_t actor);
-  const Node* StepBefore(size_t at) const;
+  Node* StepBefore(size_t at);
 
   const Reduction reduction_;
   const std::optional<int> preemptions_max_;

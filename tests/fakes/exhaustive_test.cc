@@ -168,6 +168,26 @@ TEST(ExhaustiveTest, SignalThatKillsBeforeOrAfterTheOnlyStepOfWhoHasItOpen) {
   EXPECT_EQ(RunAll(Reduction::kDpor, program).ends, (std::set<std::string>{"killed", "lived"}));
 }
 
+// It comes between the last step of who had it open and the blocking, which is a step of its own.
+TEST(ExhaustiveTest, SignalThatKillsRightBeforeAThreadBlocksIt) {
+  const Program program = [](SimKernel& kernel) {
+    const sigset_t deadly = ToSet(SignalBit(SIGUSR2));
+    auto word = kernel.word_create(0);
+    Thread other = Spawn(kernel, [&] {
+      if (word->load() == 1) kernel.scheduler().Report("saw it", "");
+      EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, deadly, nullptr));
+    });
+    EXPECT_TRUE(kernel.pthread_sigmask(SIG_BLOCK, deadly, nullptr));
+    word->store(1);
+    EXPECT_TRUE(kernel.kill(kernel.getpid(), SIGUSR2));
+    other.Join();
+    return std::string("lived");
+  };
+  ExpectReductionsAgree(program);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program).ends,
+            (std::set<std::string>{"killed", "lived", "saw it"}));
+}
+
 // What another thread does before the end is seen.
 TEST(ExhaustiveTest, SignalThatKillsLeavesOthersTimeForAFault) {
   const Program program = [](SimKernel& kernel) {
@@ -269,6 +289,22 @@ TEST(ExhaustiveTest, EarlyTimeouts) {
   };
   ExpectReductionsAgree(program, options);
   EXPECT_GT(RunAll(Reduction::kDpor, program, options).ends.size(), 2u);
+}
+
+// Where it sleeps nothing else can happen any more, so that the time-out is no choice there: it
+// would have been one, had the sleep begun before the other thread looked at the clock.
+TEST(ExhaustiveTest, EarlyTimeoutComesBeforeALookAtTheClockThatWasTakenFirst) {
+  SimOptions options;
+  options.scheduler.early_timeouts = 1;
+  const Program program = [](SimKernel& kernel) {
+    const TimePoint start = MonotonicNow(kernel);
+    Thread other = Spawn(kernel, [&] { EXPECT_EQ(kernel.poll(nullptr, 0, 20).value(), 0); });
+    const auto seen = MonotonicNow(kernel) - start;
+    other.Join();
+    return std::to_string(seen.count() / 1'000'000);
+  };
+  ExpectReductionsAgree(program, options);
+  EXPECT_EQ(RunAll(Reduction::kDpor, program, options).ends, (std::set<std::string>{"0", "20"}));
 }
 
 TEST(ExhaustiveTest, CompletionsComeInEveryOrderAndEveryFaultIsTried) {
