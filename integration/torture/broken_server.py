@@ -6,6 +6,7 @@ A class a defect, each of which changes what it must of `Exchange`. test_broken.
 scenario has to find it.
 """
 
+import concurrent.futures
 import ctypes
 import os
 import re
@@ -230,16 +231,19 @@ class ReadsOnItsLoop(Exchange):
 
 
 class DawdlesOnItsLoop(Exchange):
-    """Reads aside, but has something to do with every MiB, one at a time, before it goes on."""
+    """Reads aside, but has something to do with every MiB before it goes on, and all pieces of all
+    connections take their turns, as on a loop."""
 
-    loop = threading.Lock()
+    loop = concurrent.futures.ThreadPoolExecutor(max_workers=1)
 
     def send_piece(self, fd, path, first, length):
         os.pread(fd, length, first)
-        with DawdlesOnItsLoop.loop:
-            if first >> 20 != (first + length) >> 20:
-                time.sleep(0.08)
-            return super().send_piece(fd, path, first, length)
+        return self.loop.submit(self.take_turn, fd, path, first, length).result()
+
+    def take_turn(self, fd, path, first, length):
+        if first >> 20 != (first + length) >> 20:
+            time.sleep(0.25)  # much longer than the disk needs for it
+        return super().send_piece(fd, path, first, length)
 
 
 class EndsWithoutDescriptors(Exchange):

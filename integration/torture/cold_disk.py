@@ -96,7 +96,7 @@ def ask_while_flowing(server, hot, cold, rounds):
 
 
 @scenario("hot-behind-cold", "hot requests are answered whatever the disk does for cold downloads",
-          place=modelled_disk, requires=("fuse", "loop", "mkfs.ext4"))
+          place=modelled_disk, requires=("fuse", "loop", "mkfs.ext4"), alone=True)
 def hot_behind_cold(server, files, downloads=8, size=8 * MIB + 1, requests=200, rounds=2):
     """None waits for a disk that does not answer; none is answered STALL_S later than another that
     was sent after it, or waits as long for nothing; and the usual one is no slower than it may be

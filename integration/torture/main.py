@@ -9,8 +9,8 @@ reader, hot requests stuck behind a cold disk, descriptors and memory that are l
 The server is started anew for each scenario, on a free port, with a folder of generated files as
 its {root}. Five minutes, a gigabyte of disk; root is needed by two scenarios.
 
-Exit status: 0 if every scenario that applies holds, 1 if one fails, 2 if the server does not start
-or an argument is wrong, 130 for Ctrl-C.
+Exit status: 0 if every scenario that applies holds, 1 if one fails, 2 if none could
+be judged, the server does not start or an argument is wrong, 130 for Ctrl-C.
 """
 
 import argparse
@@ -165,9 +165,13 @@ def torture(options, progress, log):
             process.wait()
         warden.forget_group(process.pid)
     if status == _NO_TESTS:
+        os.unlink(log.name)  # of nothing
         raise UsageError(f"-k {options.chosen}: no scenario has such a name")
     if status not in (0, _TESTS_FAILED):
         raise UsageError(f"pytest ended with status {status}: see {os.path.relpath(log.name)}")
+    if all(row["outcome"] == score.NOT_APPLICABLE for row in rows):
+        raise UsageError(f"nothing was judged, as {rows[0]['name']} does not apply to "
+                         f"{options.server}: {rows[0]['figure']}")
     return rows
 
 

@@ -35,7 +35,7 @@ class Scenario:
     """`wrapper`: a command before the server's, as in Server. `around`: a context manager that
     is entered before the server starts. `place`: one for a server that must end before it is left;
     yields the Place. `requires`: names of requirements.py. `alone`: uses up what all processes
-    share."""
+    share, or compares times."""
     name: str
     title: str
     function: typing.Callable

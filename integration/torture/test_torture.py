@@ -100,6 +100,17 @@ def test_the_score_of_a_broken_server_is_a_table_and_json(tmp_path):
     assert "1 hold, 1 fail, 1 do not apply" in done.stdout and not score["ok"]
 
 
+@pytest.mark.parametrize("chosen, words", [
+    ("zzz", "no scenario has such a name"),
+    ("signal-storm", "nothing was judged, as signal-storm does not apply"),
+])
+def test_what_judges_nothing_is_no_success(chosen, words, tmp_path):
+    done = torture("--server", RIGHT, "-k", chosen, "--json", str(tmp_path / "score.json"))
+    assert (done.returncode, done.stdout) == (2, "") and words in done.stderr, done
+    assert not (tmp_path / "score.json").exists()
+    assert chosen != "zzz" or not os.listdir(tmp_path)
+
+
 def command_lines(pids):
     for pid in pids:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
