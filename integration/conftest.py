@@ -1,5 +1,6 @@
 """Fixtures: files to serve, and servers that are stopped and judged at the end of each test."""
 
+import argparse
 import os
 import resource
 import signal
@@ -14,6 +15,13 @@ from torture.score import Score
 from warden import temporary_folder
 
 
+def _minutes(text):
+    minutes = float(text)
+    if not 0 < minutes < float("inf"):  # nor nan
+        raise argparse.ArgumentTypeError("more than 0 minutes")
+    return minutes
+
+
 def pytest_addoption(parser):
     group = parser.getgroup("pollux")
     group.addoption("--server", default="pollux", metavar="SERVER",
@@ -21,7 +29,7 @@ def pytest_addoption(parser):
                          "nginx-aio, lighttpd, or a command line with {port} and {root}")
     group.addoption("--signals", default="", metavar="LIST",
                     help="of a command line: signals that do no harm while it serves (HUP,USR1)")
-    group.addoption("--soak", nargs="?", type=float, default=1.0, const=30.0, metavar="MINUTES",
+    group.addoption("--soak", nargs="?", type=_minutes, default=1.0, const=30.0, metavar="MINUTES",
                     help="how long the soak takes: 1 minute without the option, 30 with it alone")
     group.addoption("--score", metavar="FILE",
                     help="a line of JSON there for each test that has ended: torture/score.py")

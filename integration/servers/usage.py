@@ -71,6 +71,20 @@ class Usage:
                         total[key] = total.get(key, 0) + int(words[1]) * 1024
         return total
 
+    def heap_bytes(self):
+        """Anonymous memory, but for mappings that want huge pages (madvise(2), MADV_HUGEPAGE): heap,
+        stacks, the writable data of libraries."""
+        total = 0
+        for pid in self.pids():
+            with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as file:
+                for line in file:
+                    words = line.split()
+                    if words[0] == "Anonymous:":
+                        anonymous = int(words[1]) * 1024
+                    elif words[0] == "VmFlags:" and "hg" not in words:
+                        total += anonymous  # the flags end the lines of a mapping
+        return total
+
     def rss(self):
         return self.memory()["Rss"]
 
