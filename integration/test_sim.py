@@ -220,7 +220,8 @@ def test_ctrl_c_ends_a_search_with_its_summary(tmp_path, arguments, number):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert "executions" in process.stderr.readline()  # it is under way
-        process.send_signal(number)
+        for _ in range(2):  # as `timeout` does: the child, and the child's group
+            process.send_signal(number)
         out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -229,6 +230,15 @@ def test_ctrl_c_ends_a_search_with_its_summary(tmp_path, arguments, number):
     assert re.search(r"^[a-z-]+: [1-9]\d* executions, .*: nothing found$", out, re.M), out
     assert "stopped by Ctrl-C" in out
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], []])
+def test_without_a_known_subcommand_one_line_lists_them(arguments):
+    wrong = run(*arguments)
+    assert wrong.returncode == 2 and wrong.stdout == "", wrong
+    assert len(wrong.stderr.splitlines()) == 1
+    assert wrong.stderr.endswith(": list, run, explore, replay, shrink, trace, table, record, "
+                                 "accept\n"), wrong
 
 
 SCRIPT = b"\0GET /small HTTP/1.1\r\nHost: a\r\n\r\n\xffcGET /large HTTP/1.0\r\n\r\n"

@@ -108,6 +108,12 @@ def test_a_recording_is_judged_by_what_accept_says():
             schedules.judge_recording("x", said(status, out))
 
 
+@pytest.mark.parametrize("coordination", ["published", "masked", "eventfd"])
+def test_a_real_run_is_judged_by_what_the_programs_say(coordination):
+    cell = schedules.real_run(coordination)
+    assert cell.ok and "calls, by order" in str(cell)
+
+
 def test_figures_are_readable():
     assert [duration(s) for s in (1.0012, 0.9997, 0.0123, 0.00185, 41e-6)] == [
         "1.00 s", "1.00 s", "12 ms", "1.85 ms", "41 us"]

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "fakes/scenarios/commands.h"
 
@@ -25,6 +26,16 @@ int Ended(int status) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
   const int wrong = Complain("cannot write to standard output");
   return status != 0 ? status : wrong;
+}
+
+// Where the command itself is missing or unknown: what there is.
+std::string CommandsThere(const CLI::App& app) {
+  if (!app.get_subcommands().empty()) return "";
+  std::string text;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    text += (text.empty() ? "; there are: " : ", ") + command->get_name();
+  }
+  return text;
 }
 
 int Main(int argc, char** argv) {
@@ -48,7 +59,7 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const bool asked = error.get_exit_code() == 0;  // --help
-    if (!asked) return Complain(error.what());
+    if (!asked) return Complain(error.what() + CommandsThere(app));
     return app.exit(error);
   }
   return status;

@@ -41,9 +41,7 @@ std::string Contents() {
 class ScratchFile {
  public:
   ScratchFile() = default;
-  ~ScratchFile() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
+  ~ScratchFile() { Remove(); }
   ScratchFile(const ScratchFile&) = delete;
   ScratchFile& operator=(const ScratchFile&) = delete;
 
@@ -53,16 +51,22 @@ class ScratchFile {
     const int fd = wrong ? -1 : ::mkostemp(path.data(), O_CLOEXEC);
     if (fd < 0) return Err(wrong ? wrong.value() : errno, "mkostemp");
     path_ = std::move(path);
+    there_ = true;
     const ssize_t put = ::write(fd, contents.data(), contents.size());
     const int code = put < 0 ? errno : ENOSPC;  // fewer: write(2), the disk is full
     ::close(fd);
     if (put != static_cast<ssize_t>(contents.size())) return Err(code, "write");
     return {};
   }
+  // Its name alone, for who has it open.
+  void Remove() {
+    if (std::exchange(there_, false)) ::unlink(path_.c_str());
+  }
   const std::string& path() const { return path_; }
 
  private:
   std::string path_;
+  bool there_ = false;
 };
 
 // The peer's end, on plain system calls.
@@ -109,8 +113,8 @@ class Peer {
 
 class RealRun final : public CompletionHandler, public FdeventCallback {
  public:
-  RealRun(RecordingKernel& kernel, CoordinationKind kind, bool epoll, const std::string& path)
-      : kernel_(kernel), peer_(kernel), kind_(kind), epoll_(epoll), path_(path) {}
+  RealRun(RecordingKernel& kernel, CoordinationKind kind, bool epoll, ScratchFile& scratch)
+      : kernel_(kernel), peer_(kernel), kind_(kind), epoll_(epoll), scratch_(scratch) {}
 
   // How it went: an error of the call that should not have failed.
   Status Play() {
@@ -175,8 +179,9 @@ class RealRun final : public CompletionHandler, public FdeventCallback {
 
   Status Open() {
     const int wanted = O_RDONLY | O_DIRECT | O_CLOEXEC;
-    auto file = OwnFd(kernel_, kernel_.openat(AT_FDCWD, path_.c_str(), wanted, 0));
+    auto file = OwnFd(kernel_, kernel_.openat(AT_FDCWD, scratch_.path().c_str(), wanted, 0));
     if (const Status done = Take(std::move(file), file_); !done) return done;
+    scratch_.Remove();  // whatever ends this program leaves no file behind
     auto made = OwnFd(kernel_, kernel_.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
     if (const Status done = Take(std::move(made), listener_); !done) return done;
     if (const Status done = kernel_.listen(listener_.get(), 1); !done) return done;
@@ -217,7 +222,7 @@ class RealRun final : public CompletionHandler, public FdeventCallback {
   Peer peer_;
   const CoordinationKind kind_;
   const bool epoll_;
-  const std::string path_;
+  ScratchFile& scratch_;
   EventLoop* loop_ = nullptr;
   Fd file_, listener_, socket_, memory_;
   Mapping mapping_;
@@ -239,7 +244,7 @@ tl::expected<Recording, std::string> RecordRealRun(CoordinationKind kind, bool e
   }
   LinuxKernel linux_kernel;
   RecordingKernel recorder(linux_kernel);
-  const Status done = RealRun(recorder, kind, epoll, file.path()).Play();
+  const Status done = RealRun(recorder, kind, epoll, file).Play();
   if (!done && done.error().code == EINVAL &&
       std::string_view(done.error().operation) == "openat") {
     return tl::unexpected("no direct I/O (O_DIRECT) in " + folder +

@@ -22,6 +22,11 @@ struct Request {
   uint64_t executions_max = 300;
 };
 
+std::string SizeOf(const Recording& recording) {
+  return std::to_string(recording.calls.size()) + " calls of " + std::to_string(recording.threads) +
+         (recording.threads == 1 ? " thread" : " threads");
+}
+
 int Record(const Request& request) {
   const auto kind = ParseCoordination(request.coordination);
   if (!kind) {
@@ -44,8 +49,8 @@ int Record(const Request& request) {
   const auto recording = RecordRealRun(*kind, handler == "epoll", folder.empty() ? "." : folder);
   if (!recording) return Complain(recording.error());
   if (!out.Write(WriteRecording(*recording))) return Complain("cannot write " + request.path);
-  std::printf("%zu calls of %d threads; judge with: pollux-sim accept %s\n",
-              recording->calls.size(), recording->threads, request.path.c_str());
+  std::printf("%s; judge with: pollux-sim accept %s\n", SizeOf(*recording).c_str(),
+              request.path.c_str());
   return 0;
 }
 
@@ -67,8 +72,8 @@ int Judge(const Request& request) {
       Accept(*recording, request.executions_max, [&](size_t call) { last = call; });
   const auto orders = static_cast<unsigned long long>(acceptance.executions);
   if (acceptance.accepted) {
-    std::printf("%s: accepted: %zu calls of %d threads, by order %llu\n", request.path.c_str(),
-                recording->calls.size(), recording->threads, orders);
+    std::printf("%s: accepted: %s, by order %llu\n", request.path.c_str(),
+                SizeOf(*recording).c_str(), orders);
     return 0;
   }
   std::printf("%s:%zu: rejected: %s\n", request.path.c_str(), LineOf(*recording, acceptance.call),
