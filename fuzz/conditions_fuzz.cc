@@ -1,5 +1,6 @@
 // Dates and preconditions against references that are written from RFC 9110 in another way: a date
-// is read by writing it down again, and the order of §13.2.2 is spelled out step by step.
+// is read by writing it down again, and the order of §13.2.2 is spelled out step by step
+// (plain_conditions.h).
 //
 // The input is the clock and the file's date (8 bytes each), a byte that says which fields there
 // are, the file's entity tag, then the values of the fields, a line each.
@@ -12,12 +13,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/base/check.h"
 #include "core/http/date.h"
 #include "core/http/preconditions.h"
 #include "core/http/request.h"
+#include "fakes/scenarios/plain_conditions.h"
 #include "fuzz/input.h"
 
 namespace {
@@ -29,7 +30,7 @@ using pollux::http::ParseDate;
 using pollux::http::PreconditionResult;
 using pollux::http::Request;
 using pollux::http::Validators;
-using Kind = PreconditionResult::Kind;
+using pollux::sim::EvaluatePlainly;
 
 constexpr int64_t kFirst = -62167219200;  // Sat, 01 Jan 0000 00:00:00 GMT
 constexpr int64_t kLast = 253402300799;   // Fri, 31 Dec 9999 23:59:59 GMT
@@ -151,98 +152,6 @@ void CheckDate(std::string_view text, int64_t now) {
   if (got) CHECK(ParseDate(FormatDate(*got), now) == got);
 }
 
-// Whole tags of a list; nothing for what is no list of them.
-std::optional<std::vector<std::string>> Tags(std::string_view list) {
-  std::vector<std::string> tags;
-  enum { kBefore, kWeak, kInside, kAfter } at = kBefore;
-  std::string tag;
-  for (const char c : list) {
-    const bool space = c == ' ' || c == '\t';
-    const auto byte = static_cast<unsigned char>(c);
-    switch (at) {
-      case kBefore:
-        if (space || c == ',') break;
-        if (c != 'W' && c != '"') return std::nullopt;
-        tag = c;
-        at = c == 'W' ? kWeak : kInside;
-        break;
-      case kWeak:
-        if (c == '/' && tag == "W") {
-          tag += c;
-        } else if (c == '"' && tag == "W/") {
-          tag += c;
-          at = kInside;
-        } else {
-          return std::nullopt;
-        }
-        break;
-      case kInside:
-        if (byte <= 0x20 || byte == 0x7f) return std::nullopt;
-        tag += c;
-        if (c != '"') break;
-        tags.push_back(tag);
-        at = kAfter;
-        break;
-      case kAfter:
-        if (c == ',') {
-          at = kBefore;
-        } else if (!space) {
-          return std::nullopt;
-        }
-    }
-  }
-  if (at == kWeak || at == kInside) return std::nullopt;
-  return tags;
-}
-
-std::string Trimmed(std::string_view text) {
-  std::string out(text);
-  while (!out.empty() && (out.back() == ' ' || out.back() == '\t')) out.pop_back();
-  while (!out.empty() && (out.front() == ' ' || out.front() == '\t')) out.erase(0, 1);
-  return out;
-}
-
-std::string Opaque(const std::string& tag) { return tag.starts_with("W/") ? tag.substr(2) : tag; }
-
-bool Listed(std::string_view list, const std::string& etag, bool strong) {
-  if (Trimmed(list) == "*") return true;
-  // A list is read until it turns out to be none: what matched before does not count then.
-  const auto tags = Tags(list);
-  if (!tags) return false;
-  for (const std::string& tag : *tags) {
-    if (strong ? tag == etag && !tag.starts_with("W/") : Opaque(tag) == Opaque(etag)) return true;
-  }
-  return false;
-}
-
-// RFC 9110 §13.2.2, steps 1 to 5.
-PreconditionResult Reference(const Request& request, const Validators& file, int64_t now) {
-  if (request.method != Method::kGet && request.method != Method::kHead) return {};
-  const std::string etag(file.etag);
-  const auto date = [&](const std::string& text) { return ParseDate(text, now); };
-  if (request.if_match) {
-    if (!Listed(*request.if_match, etag, true)) return {Kind::kFailed};
-  } else if (request.if_unmodified_since && file.last_modified) {
-    const auto since = date(*request.if_unmodified_since);
-    if (since && *file.last_modified > *since) return {Kind::kFailed};
-  }
-  if (request.if_none_match) {
-    if (Listed(*request.if_none_match, etag, false)) return {Kind::kNotModified};
-  } else if (request.if_modified_since && file.last_modified) {
-    const auto since = date(*request.if_modified_since);
-    if (since && *file.last_modified <= *since) return {Kind::kNotModified};
-  }
-  if (request.method != Method::kGet || !request.range) return {};
-  if (!request.if_range) return {Kind::kProceed, true};
-  const std::string value = Trimmed(*request.if_range);
-  const auto tags = Tags(value);
-  if (tags && tags->size() == 1 && (*tags)[0] == value) {
-    return {Kind::kProceed, value == etag && !value.starts_with("W/")};
-  }
-  const auto only = date(value);
-  return {Kind::kProceed, only && only == file.last_modified && *only < now};
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -272,7 +181,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const bool dated : {true, false}) {
     if (!dated) file.last_modified.reset();
     const PreconditionResult got = EvaluatePreconditions(request, file, now);
-    const PreconditionResult wanted = Reference(request, file, now);
+    const PreconditionResult wanted = EvaluatePlainly(request, file, now);
     CHECK(got.kind == wanted.kind && got.range_applies == wanted.range_applies);
   }
   return 0;

@@ -16,8 +16,14 @@
 
 namespace pollux::sim {
 
+struct ServedFile {
+  std::shared_ptr<const std::string> content;
+  std::string etag;
+  int64_t last_modified = 0;  // seconds since the epoch
+};
+
 // The served files by path, "/small". Folders are those above them.
-using Tree = std::map<std::string, std::shared_ptr<const std::string>>;
+using Tree = std::map<std::string, ServedFile>;
 
 struct ServerRules {
   http::Limits limits;
@@ -28,15 +34,18 @@ struct ServerRules {
 };
 
 struct Expected {
-  int status = 0;  // of a file with conditions: of the answer without them
+  std::string asked;  // "METHOD TARGET VERSION", as received; empty if the head is refused
+  // Of a file or a listing: where no condition and no range says otherwise.
+  int status = 0;
   bool last = false;
   bool head_only = false;
-  std::shared_ptr<const std::string> file;  // GET and HEAD of one that is there
-  std::string type;                         // of the file
-  bool conditions = false;                  // 304 and 412 are possible, and Range may not apply
-  std::optional<std::string> range;
-  std::vector<std::string> names;  // of a listing: what it has to show
-  bool ends_by_close = false;      // a listing without a length: HTTP/1.0
+  bool says_that_it_stays = false;   // to HTTP/1.0: "Connection: keep-alive", unless it is the last
+  const ServedFile* file = nullptr;  // GET and HEAD of one that is there; of the tree
+  std::string type;                  // of the file
+  bool listing = false;
+  std::vector<std::string> names;        // of a listing, sorted; those of folders end in a slash
+  bool ends_by_close = false;            // a listing without a length: HTTP/1.0
+  std::optional<http::Request> request;  // with conditions or a range, or to be redirected
 };
 
 struct Expectation {
@@ -46,25 +55,7 @@ struct Expectation {
   std::optional<Expected> at_end;
 };
 
+// `tree` has to outlive what is returned.
 Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& rules);
-
-// What an answer may be beside what it should be.
-struct Leeway {
-  bool cut = false;           // it may end anywhere; but what there is must be right
-  bool timed_out = false;     // a 408 may come in the end
-  bool failed_calls = false;  // it may say that the server could not read what was asked for
-  bool stopped = false;       // any may be the last one
-};
-
-// Compares all that came with what was to come. Empty if it agrees; else what does not.
-std::string Compare(std::string_view received, const Expectation& expectation,
-                    const ServerRules& rules, const Leeway& leeway);
-
-// How many whole answers came.
-size_t CountAnswers(std::string_view received, const Expectation& expectation);
-
-// What is wrong with what the server has written, line by line; empty if nothing. `answers` is the
-// most that it may have logged.
-std::string JudgeLog(std::string_view console, size_t answers);
 
 }  // namespace pollux::sim

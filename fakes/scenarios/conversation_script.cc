@@ -8,6 +8,10 @@ namespace pollux::sim {
 namespace {
 
 constexpr char kMark = '\xff';
+constexpr std::pair<char, Act::Kind> kEvents[] = {
+    {'p', Act::Kind::kPause},     {'T', Act::Kind::kTerminate}, {'H', Act::Kind::kHangup},
+    {'h', Act::Kind::kHalfClose}, {'q', Act::Kind::kClose},     {'r', Act::Kind::kReset},
+};
 
 Settings ParseSettings(unsigned char bits) {
   constexpr std::array<size_t, 4> kSocketBytes = {128 << 10, 1 << 10, 4 << 10, 16 << 10};
@@ -64,29 +68,13 @@ class Reader {
       case 's':
         client.stays = true;
         break;
-      case 'p':
-        Add(client, Act::Kind::kPause);
-        break;
-      case 'T':
-        Add(client, Act::Kind::kTerminate);
-        break;
-      case 'H':
-        Add(client, Act::Kind::kHangup);
-        break;
       case 'F':
         ++troubles_;
         break;
-      case 'h':
-        Add(client, Act::Kind::kHalfClose);
-        break;
-      case 'q':
-        Add(client, Act::Kind::kClose);
-        break;
-      case 'r':
-        Add(client, Act::Kind::kReset);
-        break;
       default:
-        break;
+        for (const auto& [mark, kind] : kEvents) {
+          if (mark == letter) Add(client, kind);
+        }
     }
   }
 

@@ -1,6 +1,9 @@
 // A story of the whole server and of clients who say what a script has them say: whatever that is,
 // each gets the answers that it is owed, in order and exact, and nothing else.
-#include <array>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,7 +11,11 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/http/response.h"
 #include "core/server/server.h"
+#include "core/sys/raii.h"
+#include "fakes/explore/strategy.h"
+#include "fakes/scenarios/conversation_judge.h"
 #include "fakes/scenarios/conversation_model.h"
 #include "fakes/scenarios/conversation_script.h"
 #include "fakes/scenarios/scenario.h"
@@ -24,11 +31,19 @@ constexpr const char* kMimeTypes = "text/html html htm\ntext/plain txt\n# nothin
 // Beside the root, where no request leads.
 constexpr const char* kSecret = "TOP SECRET: this is outside of the root";
 
+// Something of all that the model can judge (owed_head.h), with listings and small limits.
 constexpr const char* kUsualScript =
-    "@GET /small HTTP/1.1\r\nHost: sim\r\n\r\n"
+    "\xc0GET /small HTTP/1.1\r\nHost: sim\r\n\r\n"
     "GET /large HTTP/1.1\r\nHost: sim\r\nRange: bytes=1-,0-0\r\n\r\n"
+    "GET /large HTTP/1.1\r\nHost: sim\r\nRange: bytes=5000-9999\r\n\r\n"
+    "GET /small HTTP/1.1\r\nHost: sim\r\nRange: bytes=10-\r\n\r\n"
+    "HEAD /huge HTTP/1.1\r\nHost: sim\r\n\r\n"
+    "GET /bare/ HTTP/1.1\r\nHost: sim\r\n\r\n"
     "\xffnPOST / HTTP/1.1\r\nHost: sim\r\nContent-Length: 3\r\n\r\n\xff"
-    "cabcGET /missing HTTP/1.0\r\n\r\n";
+    "cabcGET /dir?a HTTP/1.1\r\nHost: sim\r\n\r\n"
+    "GET /small HTTP/1.1\r\nHost: sim\r\nIf-None-Match: *\r\n\r\n"
+    "GET /small HTTP/1.1\r\nHost: sim\r\nIf-Match: \"x\"\r\nIf-None-Match: *\r\n\r\n"
+    "GET /missing HTTP/1.0\r\n\r\n";
 
 std::shared_ptr<const std::string> MakeContent(size_t bytes) {
   auto made = std::make_shared<std::string>(bytes, '\0');
@@ -39,13 +54,45 @@ std::shared_ptr<const std::string> MakeContent(size_t bytes) {
   return made;
 }
 
-const Tree& Files() {
-  static const Tree tree = {
+using Contents = std::map<std::string, std::shared_ptr<const std::string>>;
+
+const Contents& ServedContents() {
+  static const Contents contents = {
       {"/small", MakeContent(10)},           {"/empty", MakeContent(0)},
       {"/page.html", MakeContent(4096)},     {"/large", MakeContent(20'001)},
       {"/huge", MakeContent(70'001)},        {"/dir/index.html", MakeContent(77)},
       {"/bare/deep.txt", MakeContent(4097)}, {"/a b", MakeContent(5)},
   };
+  return contents;
+}
+
+void AddFiles(SimKernel& kernel) {
+  kernel.AddFile("/etc/mime.types", std::make_shared<std::string>(kMimeTypes));
+  kernel.AddFile("/secret", std::make_shared<std::string>(kSecret));
+  for (const auto& [path, content] : ServedContents()) kernel.AddFile(kRoot + path, content);
+}
+
+// What clients are told of a file beside its bytes follows from its inode, which is the same in
+// every execution.
+Tree AskForFiles() {
+  FirstChooser chooser;
+  Resources resources;
+  SimKernel kernel(chooser, resources, {});
+  AddFiles(kernel);
+  Tree tree;
+  for (const auto& [path, content] : ServedContents()) {
+    const Fd file(kernel, kernel.openat(AT_FDCWD, (kRoot + path).c_str(), O_RDONLY, 0).value());
+    struct stat info {};
+    CHECK(kernel.fstat(file.get(), &info));
+    const int64_t modified = info.st_mtim.tv_sec;
+    tree[path] = {content, http::MakeEtag(content->size(), modified * 1'000'000'000, info.st_ino),
+                  modified};
+  }
+  return tree;
+}
+
+const Tree& Files() {
+  static const Tree tree = AskForFiles();
   return tree;
 }
 
@@ -78,7 +125,8 @@ class ConversationStory {
   bool Finished() const;
   void JudgeTimeout(const SimThread& thread);
   void JudgeEnd();
-  void JudgeAnswers(const Talker& talker);
+  Leeway LeewayFor(const Talker& talker) const;
+  void JudgeAnswers(const Talker& talker, const Expectation& expectation);
 
   const StoryOptions options_;
   const Script script_;
@@ -132,9 +180,7 @@ Config ConversationStory::MakeConfig() const {
 }
 
 void ConversationStory::PrepareWorld() {
-  kernel_.AddFile("/etc/mime.types", std::make_shared<std::string>(kMimeTypes));
-  kernel_.AddFile("/secret", std::make_shared<std::string>(kSecret));
-  for (const auto& [path, content] : Files()) kernel_.AddFile(kRoot + path, content);
+  AddFiles(kernel_);
   for (const ClientScript& client : script_.clients) {
     talkers_.push_back(std::make_unique<Talker>(kernel_, client));
   }
@@ -183,7 +229,9 @@ void ConversationStory::JudgeTimeout(const SimThread& thread) {
   for (const auto& talker : talkers_) {
     if (!talker->waiting()) continue;
     const Expectation expectation = Expect(talker->sent(), Files(), rules_);
-    if (CountAnswers(talker->received(), expectation) == expectation.answers.size()) continue;
+    if (WholeAnswers(talker->received(), expectation).size() == expectation.answers.size()) {
+      continue;
+    }
     // It may have to wait for others to leave.
     if (talkers_.size() > config_.max_connections) continue;
     scheduler_.Report("timeout rescue", "a client waited until the time-out of " +
@@ -193,8 +241,7 @@ void ConversationStory::JudgeTimeout(const SimThread& thread) {
   }
 }
 
-void ConversationStory::JudgeAnswers(const Talker& talker) {
-  const Expectation expectation = Expect(talker.sent(), Files(), rules_);
+Leeway ConversationStory::LeewayFor(const Talker& talker) const {
   Leeway leeway;
   leeway.failed_calls = troubled_.failed() > 0;
   leeway.stopped = script_.Has(Act::Kind::kTerminate);
@@ -203,7 +250,11 @@ void ConversationStory::JudgeAnswers(const Talker& talker) {
                      options_.early_timeouts > 0 || talkers_.size() > config_.max_connections;
   leeway.cut = kernel_.disk().faults() > 0 || leeway.failed_calls || talker.left() ||
                leeway.timed_out || leeway.stopped;
-  const std::string wrong = Compare(talker.received(), expectation, rules_, leeway);
+  return leeway;
+}
+
+void ConversationStory::JudgeAnswers(const Talker& talker, const Expectation& expectation) {
+  const std::string wrong = Compare(talker.received(), expectation, rules_, LeewayFor(talker));
   if (!wrong.empty()) scheduler_.Report("bytes", wrong);
   if (talker.received().find(kSecret) != std::string::npos) {
     scheduler_.Report("outside", "a client got a file from outside of the root");
@@ -211,12 +262,20 @@ void ConversationStory::JudgeAnswers(const Talker& talker) {
 }
 
 void ConversationStory::JudgeEnd() {
-  size_t answers = 0;
+  size_t most = 0;
+  std::vector<Logged> whole;
   for (const auto& talker : talkers_) {
-    JudgeAnswers(*talker);
-    answers += Expect(talker->sent(), Files(), rules_).answers.size() + 1;  // and a 408
+    const Expectation expectation = Expect(talker->sent(), Files(), rules_);
+    JudgeAnswers(*talker, expectation);
+    most += expectation.answers.size() + 1;  // and a 408
+    if (troubled_.failed() > 0) continue;    // the log may be what could not be written
+    std::vector<Logged> came = WholeAnswers(talker->received(), expectation);
+    // What a worker has sent, and the loop has not heard of when the connection ends, is not
+    // counted.
+    if (!came.empty() && LeewayFor(*talker).cut) came.back().body_bytes.reset();
+    whole.insert(whole.end(), came.begin(), came.end());
   }
-  const std::string wrong = JudgeLog(kernel_.console(), answers);
+  const std::string wrong = JudgeLog(kernel_.console(), whole, most);
   if (!wrong.empty()) scheduler_.Report("log", wrong);
   const std::string leaks = kernel_.Leaks();
   if (!leaks.empty()) scheduler_.Report("leak", leaks);

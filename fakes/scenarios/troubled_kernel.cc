@@ -25,6 +25,11 @@ size_t TroubledKernel::Shortened(const char* operation, size_t count) {
   return which == 1 ? 1 : count / 2;
 }
 
+Status TroubledKernel::close(int fd) {
+  eventfds_.erase(fd);
+  return ForwardingKernel::close(fd);
+}
+
 Result<int> TroubledKernel::openat(int dirfd, const char* path, int flags, mode_t mode) {
   if (const auto error = Fails("openat", {EMFILE, ENFILE, ENOMEM, EACCES, EIO})) return Err(*error);
   return ForwardingKernel::openat(dirfd, path, flags, mode);
@@ -55,7 +60,7 @@ Result<size_t> TroubledKernel::pread(int fd, void* buf, size_t count, off_t offs
 }
 
 Result<size_t> TroubledKernel::write(int fd, const void* buf, size_t count) {
-  if (count == sizeof(uint64_t)) return ForwardingKernel::write(fd, buf, count);  // of an eventfd
+  if (eventfds_.contains(fd)) return ForwardingKernel::write(fd, buf, count);
   if (const auto error = Fails("write", {ENOSPC, EIO, EPIPE})) return Err(*error);
   return ForwardingKernel::write(fd, buf, count);
 }
@@ -153,7 +158,9 @@ Result<int> TroubledKernel::ppoll(pollfd* fds, nfds_t nfds, const timespec* time
 
 Result<int> TroubledKernel::eventfd(unsigned initval, int flags) {
   if (const auto error = Fails("eventfd", {EMFILE, ENOMEM})) return Err(*error);
-  return ForwardingKernel::eventfd(initval, flags);
+  const Result<int> made = ForwardingKernel::eventfd(initval, flags);
+  if (made) eventfds_.insert(*made);
+  return made;
 }
 
 Result<io_context_t> TroubledKernel::io_setup(unsigned nr_events) {

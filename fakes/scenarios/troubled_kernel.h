@@ -9,6 +9,7 @@
 
 #include <initializer_list>
 #include <optional>
+#include <set>
 
 #include "fakes/forwarding_kernel.h"
 #include "fakes/kernel/scheduler.h"
@@ -24,6 +25,7 @@ class TroubledKernel final : public ForwardingKernel {
   // Calls that failed.
   int failed() const { return failed_; }
 
+  Status close(int fd) override;
   Result<int> openat(int dirfd, const char* path, int flags, mode_t mode) override;
   Result<int> openat2(int dirfd, const char* path, const open_how& how) override;
   Status fstat(int fd, struct stat* out) override;
@@ -60,6 +62,7 @@ class TroubledKernel final : public ForwardingKernel {
   size_t Shortened(const char* operation, size_t count);
 
   Scheduler& scheduler_;
+  std::set<int> eventfds_;  // whose counts are never refused
   int left_;
   int failed_ = 0;
 };

@@ -1,15 +1,17 @@
-// Scripts of conversations, and the model that says what must be answered to them. That the server
-// does answer so is what `pollux-sim run conversation` and the fuzzer look at; here, that neither
-// would overlook it if it did not.
+// The model that says what must be answered in a conversation. That the server does answer so is
+// what `pollux-sim run conversation` and the fuzzer look at; here, that it would not be overlooked
+// if it did not.
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "fakes/explore/strategy.h"
+#include "fakes/scenarios/conversation_judge.h"
 #include "fakes/scenarios/conversation_model.h"
-#include "fakes/scenarios/conversation_script.h"
-#include "fakes/scenarios/fuzz_input.h"
 #include "fakes/scenarios/scenario.h"
 
 namespace pollux::sim {
@@ -17,58 +19,27 @@ namespace {
 
 constexpr const char* kGet = "GET /a HTTP/1.1\r\nHost: sim\r\n\r\n";
 
-TEST(ConversationScriptTest, BytesAreSentAsTheyStandAndMarksSayWhatElseHappens) {
-  const Script script = ParseScript(
-      "@GET \xff\xff\xff"
-      "c/\xffp\xffsx\xffh-\xffnlast");
-  ASSERT_EQ(script.clients.size(), 2u);
-  const ClientScript& first = script.clients[0];
-  EXPECT_EQ(first.Sent(), "GET \xff/x");
-  ASSERT_EQ(first.acts.size(), 5u);
-  EXPECT_EQ(first.acts[0].bytes, "GET \xff");
-  EXPECT_EQ(first.acts[2].kind, Act::Kind::kPause);
-  EXPECT_EQ(first.acts[4].kind, Act::Kind::kHalfClose);  // and nothing behind it
-  EXPECT_TRUE(first.stays);
-  EXPECT_EQ(script.clients[1].Sent(), "last");
-  EXPECT_TRUE(script.settings.small_limits);
+constexpr const char* kOfFile = "ETag: \"e\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+constexpr const char* kOfContent =
+    "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\n";
+
+// An answer with a Date, and `fields`, which end in "\r\n" each.
+std::string AnswerOf(const std::string& status, const std::string& fields,
+                     const std::string& body = "") {
+  return "HTTP/1.1 " + status + "\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\n" + fields + "\r\n" +
+         body;
 }
 
-TEST(ConversationScriptTest, SignalsAndTroublesAreMarksToo) {
-  const Script script = ParseScript(
-      "\x80\xffTGET\xff"
-      "F\xffn\xffH\xff"
-      "F");
-  EXPECT_TRUE(script.settings.listing);
-  EXPECT_EQ(script.troubles, 2);
-  ASSERT_EQ(script.clients.size(), 2u);
-  EXPECT_EQ(script.clients[0].acts[0].kind, Act::Kind::kTerminate);
-  EXPECT_EQ(script.clients[0].Sent(), "GET");
-  EXPECT_TRUE(script.Has(Act::Kind::kHangup) && script.Has(Act::Kind::kTerminate));
-  EXPECT_FALSE(script.Has(Act::Kind::kReset));
+std::string ErrorOf(const std::string& status, const std::string& fields = "") {
+  return AnswerOf(status, "Content-Length: 2\r\n" + fields, "no");
 }
 
-TEST(ConversationScriptTest, AnyBytesAreAScript) {
-  EXPECT_EQ(ParseScript("").clients.size(), 1u);
-  EXPECT_EQ(ParseScript(std::string_view("\0\xff", 2)).clients.size(), 1u);
-  std::string many(1, '\0');
-  for (int i = 0; i < 100; ++i) many += "\xffn\xffp";
-  EXPECT_EQ(ParseScript(many).clients.size(), kScriptClientsMax);
-}
-
-TEST(FuzzInputTest, HoldsOptionsScriptAndChoices) {
-  const auto input = ParseFuzzInput(
-      "PXF1\x01\x01\x15@GET\xff"
-      "e\x02\x11");
-  ASSERT_TRUE(input);
-  EXPECT_EQ(input->options.backend, BackendKind::kLinuxAioSendfile);
-  EXPECT_EQ(input->options.coordination, CoordinationKind::kEventfd);
-  EXPECT_EQ(input->options.signals, 1);
-  EXPECT_EQ(input->options.faults, 1);
-  EXPECT_EQ(input->options.early_timeouts, 1);
-  EXPECT_EQ(input->options.script, "@GET");
-  EXPECT_EQ(input->choices, (Choices{2, 0, 0, 1}));
-  EXPECT_FALSE(ParseFuzzInput("{}"));
-  EXPECT_TRUE(ParseFuzzInput("PXF1"));
+// `fields` beside those of every whole file.
+std::string FileOf(const std::string& body, const std::string& fields = "") {
+  return AnswerOf(
+      "200 OK",
+      "Content-Length: " + std::to_string(body.size()) + "\r\n" + kOfFile + kOfContent + fields,
+      body);
 }
 
 class ConversationModelTest : public ::testing::Test {
@@ -77,13 +48,17 @@ class ConversationModelTest : public ::testing::Test {
   std::string CompareWith(std::string_view sent, std::string_view received) {
     return Compare(received, ExpectFor(sent), rules_, {});
   }
+  // Of "/a" with `fields`, which end in "\r\n" each.
+  std::string CompareA(const std::string& fields, std::string_view received) {
+    return CompareWith("GET /a HTTP/1.1\r\nHost: s\r\n" + fields + "\r\n", received);
+  }
 
-  const Tree tree_ = {{"/a", std::make_shared<std::string>("content")},
-                      {"/dir/b", std::make_shared<std::string>("x")}};
+  const Tree tree_ = {{"/a", {std::make_shared<std::string>("content"), "\"e\"", 784111777}},
+                      {"/dir/b", {std::make_shared<std::string>("x"), "\"x\"", 784111777}}};
   const ServerRules rules_{};
 };
 
-constexpr const char* kWhole = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontent";
+const std::string kWhole = FileOf("content");
 
 TEST_F(ConversationModelTest, StatusesFollowFromTheTreeAndTheHead) {
   const std::pair<const char*, int> cases[] = {
@@ -121,8 +96,7 @@ TEST_F(ConversationModelTest, TheRightAnswerIsRight) {
 
 TEST_F(ConversationModelTest, AClientThatEndsAmidstItsContentIsTold) {
   const std::string half = "POST /a HTTP/1.1\r\nHost: s\r\nContent-Length: 5\r\n\r\nab";
-  const std::string bad =
-      "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+  const std::string bad = ErrorOf("400 Bad Request", "Connection: close\r\n");
   EXPECT_TRUE(ExpectFor(half).answers.empty());  // nothing is owed as long as more may come
   EXPECT_EQ(CompareWith(half, bad), "");
   EXPECT_EQ(CompareWith(kGet + half, kWhole + bad), "");
@@ -133,15 +107,116 @@ TEST_F(ConversationModelTest, AClientThatEndsAmidstItsContentIsTold) {
 
 TEST_F(ConversationModelTest, EachWayToBeWrongIsNoticed) {
   EXPECT_NE(CompareWith(kGet, ""), "");
-  EXPECT_NE(CompareWith(kGet, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nconten"), "");
-  EXPECT_NE(CompareWith(kGet, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nCONTENT"), "");
-  EXPECT_NE(CompareWith(kGet, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ncon"), "");
-  EXPECT_NE(CompareWith(kGet, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), "");
-  EXPECT_NE(CompareWith(kGet, std::string(kWhole) + "x"), "");
-  EXPECT_NE(CompareWith(kGet, std::string(kWhole) + kWhole), "");
-  EXPECT_NE(
-      CompareWith(kGet, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\ncontent"),
-      "");
+  EXPECT_NE(CompareWith(kGet, kWhole.substr(0, kWhole.size() - 1)), "");
+  EXPECT_NE(CompareWith(kGet, FileOf("CONTENT")), "");
+  EXPECT_NE(CompareWith(kGet, FileOf("con")), "");
+  EXPECT_NE(CompareWith(kGet, ErrorOf("404 No")), "");
+  EXPECT_NE(CompareWith(kGet, kWhole + "x"), "");
+  EXPECT_NE(CompareWith(kGet, kWhole + kWhole), "");
+  EXPECT_NE(CompareWith(kGet, FileOf("content", "Connection: close\r\n")), "");
+}
+
+// RFC 9110 §13.2.2: each condition, and which comes first.
+TEST_F(ConversationModelTest, ConditionsDecideOverTheStatus) {
+  const std::string before = ": Sun, 06 Nov 1994 08:49:36 GMT\r\n";
+  const std::string then = ": Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+  const std::pair<std::string, int> cases[] = {
+      {"If-Match: \"e\"\r\n", 200},
+      {"If-Match: \"f\"\r\n", 412},
+      {"If-Match: W/\"e\"\r\n", 412},
+      {"If-None-Match: W/\"e\"\r\n", 304},
+      {"If-None-Match: \"f\"\r\n", 200},
+      {"If-Unmodified-Since" + before, 412},
+      {"If-Unmodified-Since" + then, 200},
+      {"If-Modified-Since" + then, 304},
+      {"If-Modified-Since" + before, 200},
+      {"If-Match: \"e\"\r\nIf-Unmodified-Since" + before, 200},
+      {"If-Match: \"f\"\r\nIf-None-Match: \"e\"\r\n", 412},
+      {"If-None-Match: \"f\"\r\nIf-Modified-Since" + then, 200},
+      {"If-None-Match: \"e\"\r\nRange: bytes=0-1\r\n", 304},
+      {"Range: bytes=0-1\r\nIf-Range: \"f\"\r\n", 200},
+  };
+  const std::pair<int, std::string> answers[] = {
+      {200, kWhole},
+      {304, AnswerOf("304 Not Modified", kOfFile)},
+      {412, ErrorOf("412 Precondition Failed")},
+  };
+  for (const auto& [fields, owed] : cases) {
+    for (const auto& [status, answer] : answers) {
+      EXPECT_EQ(CompareA(fields, answer).empty(), status == owed) << fields << status;
+    }
+  }
+}
+
+TEST_F(ConversationModelTest, AnAnswerSaysWhichFileItIsOfAndHowMuch) {
+  EXPECT_NE(CompareWith(kGet, FileOf("content", "Content-Range: bytes 0-6/7\r\n")), "");
+  EXPECT_NE(CompareWith(kGet, FileOf("content", "ETag: \"e\"\r\n")), "");  // twice
+  EXPECT_NE(CompareWith(kGet, FileOf("content", "Location: /a/\r\n")), "");
+  const std::string length = "Content-Length: 7\r\n";
+  for (const char* fields : {"ETag: \"f\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+                             "ETag: \"e\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n"}) {
+    EXPECT_NE(CompareWith(kGet, AnswerOf("200 OK", length + fields + kOfContent, "content")), "");
+    EXPECT_NE(CompareA("If-None-Match: *\r\n", AnswerOf("304 Not Modified", fields)), "");
+  }
+  EXPECT_NE(CompareWith(kGet, "HTTP/1.1 200 OK\r\n" + length + kOfFile + kOfContent +
+                                  "\r\ncontent"),  // without a date
+            "");
+  const std::string old = "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+  EXPECT_NE(CompareWith(old, kWhole), "");
+  EXPECT_EQ(CompareWith(old, FileOf("content", "Connection: keep-alive\r\n")), "");
+}
+
+// RFC 9110 §14.4.
+TEST_F(ConversationModelTest, ContentRangeSaysWhatIsSent) {
+  const auto part = [](const std::string& range, const std::string& body) {
+    return AnswerOf("206 Partial Content",
+                    "Content-Length: " + std::to_string(body.size()) +
+                        "\r\nContent-Range: " + range + "\r\n" + kOfFile + kOfContent,
+                    body);
+  };
+  const char* range = "Range: bytes=1-2\r\n";
+  EXPECT_EQ(CompareA(range, part("bytes 1-2/7", "on")), "");
+  for (const char* wrong : {"bytes 1-3/7", "bytes 0-2/7", "bytes 1-2/8", "bytes 1-2/*"}) {
+    EXPECT_NE(CompareA(range, part(wrong, "on")), "") << wrong;
+  }
+  EXPECT_NE(CompareA(range, part("bytes 1-2/7", "co")), "");
+  EXPECT_NE(CompareA(range, kWhole), "");
+  const char* behind = "Range: bytes=7-\r\n";
+  EXPECT_EQ(CompareA(behind, ErrorOf("416 No", "Content-Range: bytes */7\r\n")), "");
+  EXPECT_NE(CompareA(behind, ErrorOf("416 No", "Content-Range: bytes */8\r\n")), "");
+  EXPECT_NE(CompareA(behind, ErrorOf("416 No")), "");
+}
+
+// The same path with a slash behind it, at the same host, with the same query.
+TEST_F(ConversationModelTest, ARedirectLeadsToTheFolder) {
+  const auto compare = [&](const std::string& location, const char* target) {
+    return CompareWith("GET " + std::string(target) + " HTTP/1.1\r\nHost: s\r\n\r\n",
+                       ErrorOf("301 Moved", "Location: " + location + "\r\n"));
+  };
+  EXPECT_EQ(compare("/dir/", "/dir"), "");
+  EXPECT_EQ(compare("/dir/?q=%41", "//x/../dir?q=%41"), "");
+  for (const char* wrong : {"/dir", "//dir/", "/dir/?", "/dir//", "/%64ir/", "dir/", "/b/"}) {
+    EXPECT_NE(compare(wrong, "/dir"), "") << wrong;
+  }
+  EXPECT_NE(compare("/dir/", "/dir?q"), "");
+  EXPECT_NE(CompareWith("GET /dir HTTP/1.1\r\nHost: s\r\n\r\n", ErrorOf("301 Moved")), "");
+}
+
+TEST_F(ConversationModelTest, HeadSaysTheLengthThatGetWouldHave) {
+  const std::string head = "HEAD /a HTTP/1.1\r\nHost: s\r\n\r\n";
+  const std::string fields = std::string(kOfFile) + kOfContent;
+  EXPECT_EQ(CompareWith(head, AnswerOf("200 OK", "Content-Length: 7\r\n" + fields)), "");
+  EXPECT_NE(CompareWith(head, AnswerOf("200 OK", "Content-Length: 0\r\n" + fields)), "");
+  EXPECT_NE(CompareWith(head, AnswerOf("200 OK", fields)), "");
+  EXPECT_NE(CompareWith(head, kWhole), "");
+  const std::string missing = "HEAD /b HTTP/1.1\r\nHost: s\r\n\r\n";
+  EXPECT_EQ(CompareWith(missing, AnswerOf("404 No", "Content-Length: 9\r\n")), "");
+  EXPECT_NE(CompareWith(missing, AnswerOf("404 No", "Content-Length: 0\r\n")), "");
+  const std::string options = "OPTIONS * HTTP/1.1\r\nHost: s\r\n\r\n";
+  const std::string allow = "Allow: GET, HEAD, OPTIONS\r\n";
+  EXPECT_EQ(CompareWith(options, AnswerOf("204 No Content", allow)), "");
+  EXPECT_NE(CompareWith(options, AnswerOf("204 No Content", "Allow: GET\r\n")), "");
+  EXPECT_NE(CompareWith(options, AnswerOf("204 No Content", allow + "Content-Length: 0\r\n")), "");
 }
 
 TEST_F(ConversationModelTest, ACutAnswerMayMissAnEndButHaveNoWrongByte) {
@@ -150,60 +225,158 @@ TEST_F(ConversationModelTest, ACutAnswerMayMissAnEndButHaveNoWrongByte) {
     return Compare(received, expectation, rules_, {.cut = true});
   };
   EXPECT_EQ(compare(""), "");
-  EXPECT_EQ(compare("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncon"), "");
-  EXPECT_NE(compare("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncox"), "");
+  EXPECT_EQ(compare(kWhole.substr(0, kWhole.size() - 3)), "");
+  EXPECT_NE(compare(kWhole.substr(0, kWhole.size() - 3) + "x"), "");
 }
 
 constexpr const char* kFolder = "GET /dir/ HTTP/1.1\r\nHost: s\r\n\r\n";
-constexpr const char* kPage =
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na b \r\n1\r\nc\r\n0\r\n\r\n";
 
-TEST_F(ConversationModelTest, AListingShowsEachNameAndEndsWithItsLastChunk) {
+// A page, in one chunk, that shows these names.
+std::string PageOf(const std::vector<std::string>& links, const std::string& fields = "") {
+  std::string rows = "<h1><a href=\"../\">/</a></h1><tr><td><a href=\"../\">../</a></td>";
+  for (const std::string& link : links) rows += "<tr><td><a href=\"" + link + "\">it</a></td>";
+  if (!fields.empty())
+    return AnswerOf("200 OK", fields + "Content-Type: text/html; charset=utf-8\r\n", rows);
+  char size[16];
+  std::snprintf(size, sizeof size, "%zx", rows.size());
+  return AnswerOf("200 OK",
+                  "Transfer-Encoding: chunked\r\nContent-Type: text/html; charset=utf-8\r\n",
+                  size + ("\r\n" + rows) + "\r\n0\r\n\r\n");
+}
+
+TEST_F(ConversationModelTest, AListingShowsTheVeryNamesAndEndsWithItsLastChunk) {
   ServerRules listing;
   listing.listing = true;
   const auto compare = [&](std::string sent, std::string_view received, const Leeway& leeway = {}) {
     return Compare(received, Expect(sent, tree_, listing), listing, leeway);
   };
-  const std::string page = kPage;
+  const std::string page = PageOf({"b"});
   EXPECT_EQ(compare(kFolder, page), "");
   EXPECT_EQ(compare(std::string(kFolder) + kGet, page + kWhole), "");
   EXPECT_NE(compare(kFolder, page + "x"), "");
   EXPECT_NE(compare(kFolder, page.substr(0, page.size() - 5)), "");
-  EXPECT_NE(compare(kFolder, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "");
+  for (const auto& links : {std::vector<std::string>{}, {"bb"}, {"b", "b"}, {"b", "c"}, {"b/"}}) {
+    EXPECT_NE(compare(kFolder, PageOf(links)), "") << links.size();
+  }
+  const std::string root = "GET / HTTP/1.1\r\nHost: s\r\n\r\n";
+  EXPECT_EQ(compare(root, PageOf({"a", "dir/"})), "");
+  EXPECT_NE(compare(root, PageOf({"a", "dir"})), "");
   const std::string old = "GET /dir/ HTTP/1.0\r\n\r\n";
-  EXPECT_EQ(compare(old, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nb"), "");
-  EXPECT_NE(compare(old, "HTTP/1.1 200 OK\r\n\r\nb"), "");
+  EXPECT_EQ(compare(old, PageOf({"b"}, "Connection: close\r\n")), "");
+  EXPECT_NE(compare(old, PageOf({"b"}, "X: y\r\n")), "");
   const std::string any = "GET /dir/ HTTP/1.1\r\nHost: s\r\nIf-None-Match: *\r\n\r\n";
-  EXPECT_EQ(compare(any, "HTTP/1.1 304 Not Modified\r\n\r\n"), "");
+  EXPECT_EQ(compare(any, AnswerOf("304 Not Modified", "")), "");
   EXPECT_NE(compare(any, page), "");
+}
+
+TEST_F(ConversationModelTest, AListingAsJsonShowsTheVeryNamesToo) {
+  ServerRules listing;
+  listing.listing = true;
+  const std::string sent = "GET /dir/ HTTP/1.1\r\nHost: s\r\nAccept: application/json\r\n\r\n";
+  const auto compare = [&](const std::string& href, const std::string& type) {
+    const std::string text = "{\"entries\":[{\"name\":\"b\",\"href\":\"" + href + "\"}]}";
+    char size[16];
+    std::snprintf(size, sizeof size, "%zx", text.size());
+    const std::string answer =
+        AnswerOf("200 OK", "Transfer-Encoding: chunked\r\nContent-Type: " + type + "\r\n",
+                 size + ("\r\n" + text) + "\r\n0\r\n\r\n");
+    return Compare(answer, Expect(sent, tree_, listing), listing, {});
+  };
+  EXPECT_EQ(compare("b", "application/json"), "");
+  EXPECT_NE(compare("bb", "application/json"), "");
+  EXPECT_NE(compare("b", "text/html; charset=utf-8"), "");
 }
 
 TEST_F(ConversationModelTest, FailedCallsAndAStopLeaveTheBytesToBeRight) {
   const std::string two = std::string(kGet) + kGet;
-  const std::string closing =
-      "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\ncontent";
+  const std::string closing = FileOf("content", "Connection: close\r\n");
   const auto compare = [&](std::string_view received, const Leeway& leeway) {
     return Compare(received, ExpectFor(two), rules_, leeway);
   };
   const Leeway failed = {.cut = true, .failed_calls = true};
-  EXPECT_EQ(compare("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n" + std::string(kWhole), failed),
-            "");
-  EXPECT_NE(compare("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", failed), "");
-  EXPECT_NE(compare("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ncontenT", failed), "");
+  EXPECT_EQ(compare(ErrorOf("503 No") + kWhole, failed), "");
+  EXPECT_NE(compare(ErrorOf("400 No"), failed), "");
+  EXPECT_NE(compare(FileOf("contenT"), failed), "");
+  // The table of types could not be read: all have the same one then.
+  const ServedFile& a = tree_.at("/a");
+  const Tree typed = {{"/a.txt", a}};
+  ServerRules rules;
+  rules.mime = http::MimeTypes("text/plain txt\n");
+  const Expectation of_text = Expect("GET /a.txt HTTP/1.1\r\nHost: s\r\n\r\n", typed, rules);
+  EXPECT_EQ(Compare(kWhole, of_text, rules, failed), "");
+  EXPECT_NE(Compare(kWhole, of_text, rules, {}), "");
   EXPECT_EQ(compare(closing, {.cut = true, .stopped = true}), "");
   EXPECT_NE(compare(closing, {.cut = true}), "");
   EXPECT_NE(compare(closing + kWhole, {.cut = true, .stopped = true}), "");
 }
 
+std::string LogLine(const std::string& rest) {
+  return "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] " + rest + " \"-\" \"-\"\n";
+}
+
+TEST_F(ConversationModelTest, WhatTheLogHasToSayIsReadFromTheAnswers) {
+  const std::string partial = kWhole.substr(0, kWhole.size() - 1);
+  const std::vector<Logged> came =
+      WholeAnswers(kWhole + partial, ExpectFor(std::string(kGet) + kGet));
+  ASSERT_EQ(came.size(), 1u);
+  EXPECT_EQ(came[0].asked, "GET /a HTTP/1.1");
+  EXPECT_EQ(came[0].status, 200);
+  EXPECT_EQ(came[0].body_bytes, 7u);
+  const std::vector<Logged> refused =
+      WholeAnswers(ErrorOf("400 Bad Request"), ExpectFor("GET  / HTTP/1.1\r\n\r\n"));
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].asked, "");
+  const std::vector<Logged> late = WholeAnswers(ErrorOf("408 Request Timeout"), ExpectFor(kGet));
+  ASSERT_EQ(late.size(), 1u);
+  EXPECT_EQ(late[0].asked, "");
+  EXPECT_EQ(late[0].body_bytes, std::nullopt);
+}
+
 TEST(ConversationLogTest, AForgedLineIsNoticed) {
-  const std::string line =
-      "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a HTTP/1.1\" 200 7 \"-\" \"-\"\n";
-  EXPECT_EQ(JudgeLog("pollux: listening on http://127.0.0.1:8080\n" + line, 1), "");
-  EXPECT_NE(JudgeLog(line + line, 1), "");
-  EXPECT_NE(JudgeLog("127.0.0.1 - - [x] \"GET /\" HTTP/1.1\" 200 7 \"-\" \"-\"\n", 1), "");
-  EXPECT_NE(JudgeLog(line + "no line of a log\n", 1), "");
-  EXPECT_NE(JudgeLog("pollux: \x01\n", 1), "");
-  EXPECT_NE(JudgeLog("pollux: cut", 1), "");
+  const std::string line = LogLine("\"GET /a HTTP/1.1\" 200 7");
+  EXPECT_EQ(JudgeLog("pollux: listening on http://127.0.0.1:8080\n" + line, {}, 1), "");
+  EXPECT_NE(JudgeLog(line + line, {}, 1), "");
+  EXPECT_NE(JudgeLog(LogLine("\"GET /\" HTTP/1.1\" 200 7"), {}, 1), "");
+  EXPECT_NE(JudgeLog(LogLine("\"GET /\\ HTTP/1.1\" 200 7"), {}, 1), "");
+  EXPECT_NE(JudgeLog(LogLine("\"GET /\\x0g HTTP/1.1\" 200 7"), {}, 1), "");
+  EXPECT_NE(JudgeLog(LogLine("\"GET / HTTP/1.1\" x 7"), {}, 1), "");
+  EXPECT_NE(JudgeLog(LogLine("\"GET / HTTP/1.1\" 200 x"), {}, 1), "");
+  EXPECT_NE(JudgeLog(line + "no line of a log\n", {}, 1), "");
+  EXPECT_NE(JudgeLog("pollux: \x01\n", {}, 1), "");
+  EXPECT_NE(JudgeLog("pollux: cut", {}, 1), "");
+}
+
+TEST(ConversationLogTest, AMissingLineIsNoticed) {
+  const std::string line = LogLine("\"GET /a HTTP/1.1\" 200 7");
+  const Logged answer = {"GET /a HTTP/1.1", 200, 7};
+  EXPECT_EQ(JudgeLog(line, {answer}, 2), "");
+  EXPECT_NE(JudgeLog(line, {answer, answer}, 2), "");
+  EXPECT_NE(JudgeLog("", {answer}, 2), "");
+}
+
+TEST(ConversationLogTest, ALineOfAnotherAnswerIsNoticed) {
+  const std::string line = LogLine("\"GET /a HTTP/1.1\" 200 7");
+  EXPECT_NE(JudgeLog(line, {{"GET /a HTTP/1.1", 404, 7}}, 2), "");
+  EXPECT_NE(JudgeLog(line, {{"GET /a HTTP/1.1", 200, 8}}, 2), "");
+  EXPECT_NE(JudgeLog(line, {{"GET /b HTTP/1.1", 200, 7}}, 2), "");
+  EXPECT_NE(JudgeLog(line, {{"HEAD /a HTTP/1.1", 200, 7}}, 2), "");
+  EXPECT_NE(JudgeLog(line, {{"GET /a HTTP/1.0", 200, 7}}, 2), "");
+  EXPECT_EQ(JudgeLog(line, {{"", 200, std::nullopt}}, 2), "");
+  // An answer to no request that could be read does not take the line of another.
+  const std::string other = LogLine("\"-\" 400 3");
+  const std::string known = LogLine("\"GET /a HTTP/1.1\" 400 3");
+  EXPECT_EQ(JudgeLog(known + other, {{"", 400, 3}, {"GET /a HTTP/1.1", 400, 3}}, 2), "");
+}
+
+TEST(ConversationLogTest, EscapesAreReadBackAndLongTargetsMayLoseTheirEnds) {
+  const std::string escaped = LogLine("\"GET /\\xc3\\x22\\x5c HTTP/1.1\" 304 -");
+  EXPECT_EQ(JudgeLog(escaped, {{"GET /\xc3\"\\ HTTP/1.1", 304, 0}}, 1), "");
+  EXPECT_NE(JudgeLog(escaped, {{"GET /\xc3\"\\\\ HTTP/1.1", 304, 0}}, 1), "");
+  const std::string cut = LogLine("\"GET /aaaaaa... HTTP/1.1\" 404 9");
+  EXPECT_EQ(JudgeLog(cut, {{"GET /aaaaaabcdefg HTTP/1.1", 404, 9}}, 1), "");
+  EXPECT_NE(JudgeLog(cut, {{"GET /aaaaabbcdefg HTTP/1.1", 404, 9}}, 1), "");
+  EXPECT_NE(JudgeLog(cut, {{"GET /aaaaaabcdefg HTTP/1.0", 404, 9}}, 1), "");
+  EXPECT_NE(JudgeLog(cut, {{"GET /aaaaaa HTTP/1.1", 404, 9}}, 1), "");
 }
 
 TEST(ConversationStoryTest, IsCleanWhateverTheScheduleAndThePlace) {
