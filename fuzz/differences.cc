@@ -126,13 +126,40 @@ bool IsTargetFor(std::string_view method, std::string_view target) {
   return (method == "OPTIONS" && target == "*") || ReadPlainTarget(target).has_value();
 }
 
+bool BeginsWith(std::string_view text, std::string_view beginning) {
+  return http::EqualsIgnoreCase(text.substr(0, beginning.size()), beginning);
+}
+
 // Some name begins with `name` and goes on, and none is `name`.
 bool OnlyBeginsWith(const Case& c, std::string_view name) {
   return Count(c, name) == 0 &&
-         std::any_of(c.other.fields.begin(), c.other.fields.end(), [&](const auto& field) {
-           return http::EqualsIgnoreCase(std::string_view(field.first).substr(0, name.size()),
-                                         name);
-         });
+         std::any_of(c.other.fields.begin(), c.other.fields.end(),
+                     [&](const auto& field) { return BeginsWith(field.first, name); });
+}
+
+// Behind the field `name` is one whose name begins with it and goes on.
+bool IsFollowedByLonger(const Case& c, std::string_view name) {
+  const auto& fields = c.other.fields;
+  const auto whole = std::find_if(fields.begin(), fields.end(), [&](const auto& field) {
+    return http::EqualsIgnoreCase(field.first, name);
+  });
+  return std::any_of(whole, fields.end(), [&](const auto& field) {
+    return field.first.size() > name.size() && BeginsWith(field.first, name);
+  });
+}
+
+// A line of the head is for the field `name`, and of the white space behind its value some is a
+// tab. From the bytes, as the other keeps nothing of a value that it refuses.
+bool HasTabBehind(const Case& c, const std::string& name) {
+  for (std::string_view rest = c.bytes.substr(0, c.pollux.consumed); !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find("\r\n"));
+    const size_t end = line.find_last_not_of(" \t");
+    if (BeginsWith(line, name + ":") && end != line.npos && line.find('\t', end) != line.npos) {
+      return true;
+    }
+    rest.remove_prefix(std::min(rest.size(), line.size() + 2));
+  }
+  return false;
 }
 
 bool HasOther(const Case& c, std::string_view name, std::string_view usual) {
@@ -162,7 +189,7 @@ constexpr Difference kStricter[] = {
     {"RFC 9112 2.2", "a line ends in CRLF; taking a lone LF is allowed, not asked for",
      [](const Case& c) {
        const bool refused = Refused(c, 400, "bare LF") || Refused(c, 400, "bad HTTP version");
-       return refused && HasBareLf(c.bytes);
+       return refused && HasBareLf(c.bytes.substr(0, c.other.consumed));
      }},
     {"RFC 9112 2.2", "a CR that is not part of CRLF makes the element invalid",
      [](const Case& c) {
@@ -249,6 +276,10 @@ constexpr Difference kLooser[] = {
        return c.other.error == HPE_INVALID_CONTENT_LENGTH &&
               c.request.content_length.value_or(0) > std::numeric_limits<uint64_t>::max() - 16;
      }},
+    {"RFC 9110 5.6.3", "white space behind a value may be a tab; the other has it in the length",
+     [](const Case& c) {
+       return c.other.error == HPE_INVALID_CONTENT_LENGTH && HasTabBehind(c, "Content-Length");
+     }},
     {"RFC 9110 9.3.6", "CONNECT is answered 405 whatever its target is",
      [](const Case& c) {
        return c.request.method_name == "CONNECT" && c.other.error == HPE_INVALID_URL;
@@ -270,6 +301,23 @@ constexpr Difference kPersistence[] = {
      [](const Case& c) { return c.request.keep_alive == ShouldPersist(c); }},
 };
 
+// What both take, and one reads content in chunks behind.
+constexpr Difference kFraming[] = {
+    {"RFC 9110 5.1",
+     "a field is known by its whole name; the other forgets chunked at Transfer-Encodings too",
+     [](const Case& c) {
+       return c.request.chunked &&
+              Elements(c, "Transfer-Encoding") == std::vector<std::string>{"chunked"} &&
+              IsFollowedByLonger(c, "Transfer-Encoding");
+     }},
+    {"RFC 9110 5.6.3", "white space behind a value may be a tab; the other has it in the coding",
+     [](const Case& c) {
+       return c.request.chunked &&
+              Elements(c, "Transfer-Encoding") == std::vector<std::string>{"chunked"} &&
+              HasTabBehind(c, "Transfer-Encoding");
+     }},
+};
+
 template <size_t size>
 bool AnyApplies(const Difference (&list)[size], const Case& c) {
   return std::any_of(std::begin(list), std::end(list),
@@ -280,6 +328,7 @@ bool AnyApplies(const Difference (&list)[size], const Case& c) {
 
 bool MayBeStricter(const Case& c) { return AnyApplies(kStricter, c); }
 bool MayBeLooser(const Case& c) { return AnyApplies(kLooser, c); }
+bool MayFrameOtherwise(const Case& c) { return AnyApplies(kFraming, c); }
 bool MayPersistOtherwise(const Case& c) { return AnyApplies(kPersistence, c); }
 
 std::vector<std::string_view> ValuesOf(const Case& c, std::string_view name) {

@@ -19,6 +19,7 @@ struct Case {
 
 bool MayBeStricter(const Case& c);        // what Pollux refuses and the other takes
 bool MayBeLooser(const Case& c);          // what Pollux takes and the other refuses
+bool MayFrameOtherwise(const Case& c);    // what both take, and one reads chunks behind
 bool MayPersistOtherwise(const Case& c);  // what both take, and one keeps the connection for
 
 // The values of the fields `name`, as the other has them.

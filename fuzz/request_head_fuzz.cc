@@ -15,20 +15,19 @@ using pollux::http::Request;
 using pollux::http::RequestParser;
 using State = RequestParser::State;
 
-struct Read {
-  RequestParser::Outcome outcome;  // `consumed` is the sum over the pieces
-  Request request;
-};
-
 // Small ones: what reaches the usual ones takes time to read and says nothing more.
 constexpr Limits kLimits = {2048, 20, 1024};
 
+struct Read {
+  RequestParser parser{kLimits};
+  RequestParser::Outcome outcome;  // `consumed` is the sum over the pieces
+};
+
 // Feeds `bytes` in pieces of `piece` bytes, as a socket would.
 Read ReadInPieces(std::string_view bytes, size_t piece) {
-  RequestParser parser(kLimits);
   Read read;
   while (read.outcome.state == State::kNeedMore && !bytes.empty()) {
-    const RequestParser::Outcome step = parser.Parse(bytes.substr(0, piece));
+    const RequestParser::Outcome step = read.parser.Parse(bytes.substr(0, piece));
     CHECK(step.consumed <= std::min(piece, bytes.size()));
     if (step.state == State::kNeedMore) CHECK(step.consumed == std::min(piece, bytes.size()));
     bytes.remove_prefix(step.consumed);
@@ -36,7 +35,6 @@ Read ReadInPieces(std::string_view bytes, size_t piece) {
     read.outcome = step;
     read.outcome.consumed = consumed;
   }
-  read.request = parser.request();
   return read;
 }
 
@@ -73,15 +71,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (whole.outcome.state != State::kComplete) return 0;
 
   CHECK(whole.outcome.consumed == split.outcome.consumed);
-  const Request& request = whole.request;
+  const Request& request = whole.parser.request();
+  const Request& other = split.parser.request();
   CheckLimits(bytes.substr(0, whole.outcome.consumed), request);
-  CHECK(request.path == split.request.path);
-  CHECK(request.query == split.request.query);
-  CHECK(request.host == split.request.host);
-  CHECK(request.range == split.request.range);
-  CHECK(request.accept == split.request.accept);
-  CHECK(request.content_length == split.request.content_length);
-  CHECK(request.keep_alive == split.request.keep_alive);
+  CHECK(request.path == other.path);
+  CHECK(request.query == other.query);
+  CHECK(request.host == other.host);
+  CHECK(request.range == other.range);
+  CHECK(request.accept == other.accept);
+  CHECK(request.content_length == other.content_length);
+  CHECK(request.keep_alive == other.keep_alive);
 
   // CONNECT has an authority for its target.
   const bool pathless =

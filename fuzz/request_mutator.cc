@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 #include <vector>
 
@@ -47,9 +48,17 @@ constexpr std::array<const char*, 12> kRequestLines = {
 
 size_t Below(Random& random, size_t count) { return random() % count; }
 
+// `field` with one of its values, and white space around it that parsers may take for part of it.
+std::string Line(const Field& field, Random& random) {
+  static constexpr const char* kBefore[] = {" ", " ", "", "\t", "  "};
+  static constexpr const char* kBehind[] = {"", "", " ", "\t", " \t"};
+  return std::string(field.name) + ":" + kBefore[Below(random, std::size(kBefore))] +
+         field.values[Below(random, field.values.size())] +
+         kBehind[Below(random, std::size(kBehind))] + "\r\n";
+}
+
 std::string AnyField(Random& random) {
-  const Field& field = kFields[Below(random, kFields.size())];
-  return std::string(field.name) + ": " + field.values[Below(random, field.values.size())] + "\r\n";
+  return Line(kFields[Below(random, kFields.size())], random);
 }
 
 std::string AnyRequest(Random& random) {
@@ -74,9 +83,7 @@ std::vector<size_t> LinesOf(std::string_view text) {
 // Another value for the field in `line`, if it is a field that is known.
 std::string WithOtherValue(std::string_view line, Random& random) {
   for (const Field& field : kFields) {
-    const std::string start = std::string(field.name) + ":";
-    if (!line.starts_with(start)) continue;
-    return start + " " + field.values[Below(random, field.values.size())] + "\r\n";
+    if (line.starts_with(std::string(field.name) + ":")) return Line(field, random);
   }
   return AnyField(random);
 }

@@ -300,15 +300,19 @@ def main():
         "--max-head\n256\n--max-headers\n1\n--max-target\n64\n--max-ranges\n1000", "--max-ranges\n-1",
         "--open-files\n0\n--small-file-cache\n0\n--small-file-max\n1K", "--io-threads\n300",
         "--aio-depth\n99999999999999999999", "--listen\n127.0.0.1:1\n--listen\n127.0.0.1:2", "a\nb", "-x",
-        "--max-unsent\n4K\n--max-unsent-total\n1M", "--shm-dir\n/dev/shm\n--backend\nwritev", "--nonsense"]
+        "--max-unsent\n4K\n--max-unsent-total\n1M", "--shm-dir\n/dev/shm\n--backend\nwritev", "--nonsense",
+        "--max-head\n256\n--max-target\n512"]
     for number, text in enumerate(lines):
         write(folder, "command_line", str(number), text.encode())
         write(folder, "command_line", f"{number}-with-root", b"/srv\n" + text.encode())
-    # A wait, then what is asked of the kernel meanwhile: 6 one speaks, 4 one dies, 0 SIGTERM, ...
+    # A wait, then what is asked of the kernel meanwhile: 6 one speaks, 4 one dies, 5 one hears,
+    # 1 SIGHUP, 0 SIGTERM, ...
     for number, data in enumerate([
             b"", b"\1\0\0" + b"\6\0\0" * 3 + b"\0", b"\0\0\0\6\0\0\4\0\0\2\0\0\6\0\0\1\1\0\0",
             b"\3" + bytes([0, 0, 6, 0, 0, 14, 0, 0, 22, 0, 0, 30, 0, 0, 4, 2, 0, 0, 3, 200]),
-            b"\0\0\0\4\0\0\200", b"\0\17\2\0\17\2\0\0\6\0\0\0\0"]):
+            b"\0\0\0\4\0\0\200", b"\0\17\2\0\17\2\0\0\6\0\0\0\0",
+            # Ready; a hangup, heard, and another one; two of them, unheard.
+            b"\0\0\0\6\0\0\1\5\1\0", b"\0\0\0\6\0\0\1\1\5\1\0"]):
         write(folder, "supervisor", str(number), data)
     return 0
 

@@ -1,8 +1,10 @@
 // The supervisor of --workers: whatever its workers do and in which order, each is reaped once,
-// none is started while one is stopped or too soon, nobody is told of anything twice, and it ends
-// when the last worker has. The kernel that it runs on does what the bytes of the input say.
+// none is started while one is stopped or too soon, each hears of what it has to and of nothing
+// twice, and it ends when the last worker has. The kernel that it runs on does what the bytes of
+// the input say.
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -34,7 +36,10 @@ constexpr pid_t kFirstPid = 5000;
 struct Process {
   int control = -1;  // the supervisor's end
   bool ended = false;
-  int stops = 0, hangups = 0;  // told and not yet heard
+  int stops = 0;               // told, in all
+  int unread = 0;              // bytes
+  int hangups = 0;             // among them
+  bool hangup_is_due = false;  // there was one since the supervisor last slept
 };
 
 // Processes and socket pairs that exist only here. What is not overridden is not called.
@@ -73,10 +78,7 @@ class Processes final : public pollux::ForwardingKernel {
     CHECK(open_.erase(fd) == 1);
     return {};
   }
-  Result<int> ioctl_outq(int fd) override {
-    const Process& process = At(fd);
-    return process.stops + process.hangups;
-  }
+  Result<int> ioctl_outq(int fd) override { return At(fd).unread; }
   Result<size_t> send(int fd, const void* buf, size_t, int) override {
     Process& process = At(fd);
     const char what = *static_cast<const char*>(buf);
@@ -84,6 +86,7 @@ class Processes final : public pollux::ForwardingKernel {
     if (what == Supervisor::kTerminate) ++process.stops;
     if (what == Supervisor::kHangup) ++process.hangups;
     CHECK(process.stops <= Supervisor::kStopsMax && process.hangups <= 1);
+    ++process.unread;
     if (process.ended) return Err(EPIPE, "send");
     return size_t{1};
   }
@@ -108,10 +111,15 @@ class Processes final : public pollux::ForwardingKernel {
   Result<int> ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t*) override {
     CHECK(++waits_ < 100'000);
     for (nfds_t i = 0; i < count; ++i) fds[i].revents = 0;
-    // Without input everything comes to its end.
-    if (input_.empty()) return End(fds, count);
-    const uint64_t what = input_.Number(1);
-    const uint64_t which = what / 8;
+    CheckAllWereTold();
+    uint64_t what = 0, which = 0;
+    do {
+      // Without input everything comes to its end.
+      if (input_.empty()) return End(fds, count);
+      what = input_.Number(1);
+      which = what / 8;
+      if (what % 8 == kHears) Hear(fds[which % count].fd);
+    } while (what % 8 == kHears);  // which wakes nobody
     switch (what % 8) {
       case 0:
         return Signal(SIGTERM);
@@ -123,8 +131,7 @@ class Processes final : public pollux::ForwardingKernel {
       case 3:
         now_ += static_cast<int64_t>(which) * 1000;
         return 0;
-      case 4:
-      case 5:  // one dies
+      case 4:  // one dies
         return Speaks(fds, count, which, true);
       default:  // one says something
         return Speaks(fds, count, which, false);
@@ -132,6 +139,8 @@ class Processes final : public pollux::ForwardingKernel {
   }
 
  private:
+  static constexpr uint64_t kHears = 5;
+
   // One time in `times`; never when the input is over.
   bool Chance(uint64_t times) { return !input_.empty() && input_.Number(1) % times == times - 1; }
 
@@ -142,9 +151,23 @@ class Processes final : public pollux::ForwardingKernel {
     }
     CHECK(false);
   }
+  // Before it sleeps. Who is to reopen its log has something to hear yet: that, or a stop.
+  void CheckAllWereTold() {
+    for (auto& [pid, process] : alive_) {
+      if (process.ended) continue;
+      CHECK(process.unread > 0 || !process.hangup_is_due);
+      CHECK(process.stops >= std::min(stops_, Supervisor::kStopsMax));
+      process.hangup_is_due = false;
+    }
+  }
+  // All that it was told.
+  void Hear(int fd) {
+    if (fd >= 0) At(fd).unread = At(fd).hangups = 0;
+  }
   Result<int> Signal(int signum) {
     handlers_.at(signum)(signum);
     if (signum == SIGTERM) ++stops_;
+    for (auto& [pid, process] : alive_) process.hangup_is_due |= signum == SIGHUP;
     return Err(EINTR, "ppoll");
   }
   Result<int> Speaks(pollfd* fds, nfds_t count, uint64_t which, bool ends) {

@@ -75,8 +75,11 @@ const Refusal kRefusals[] = {
     {400, "bad request line", Head("GET  / HTTP/1.1"), Head("GET / HTTP/1.1")},
     {400, "bad HTTP version", Head("SOURCE / ICE/1.0"), Head("GET / HTTP/1.0")},
     {400, "bad HTTP version", "GET / HTTP/1.1\nHost: a\n\n", Head("GET / HTTP/1.1")},
+    {400, "bad HTTP version", "GET / HTTP/1.1\nHost: a\r\n\r\n", Get("") + "\n"},
     {400, "bare LF", "GET / HTTP/1.1\r\nHost: a\n\r\n", Get("A: b\r\n")},
+    {400, "bare LF", "\n" + Get(""), Get("") + "a\nb"},
     {400, "bare CR", "\r\r" + Get(""), "\r\n" + Get("")},
+    {400, "bare CR", "\r" + Get(""), Get("") + "a\rb"},
     {400, "too many empty lines before a request", Repeated("\r\n", 9) + Get(""),
      Repeated("\r\n", 7) + Get("")},
     {400, "bad header field", Get("A b: c\r\n"), Get("A: b c\r\n")},
@@ -160,6 +163,8 @@ INSTANTIATE_TEST_SUITE_P(
         Taken{Head("CONNECT a@@ HTTP/1.1"), Head("GET http://a@@ HTTP/1.1")},
         Taken{Get("Content-Length: 18446744073709551615\r\n"),
               Get("Content-Length: 18446744073709551616\r\n")},
+        Taken{Get("Content-Length: 5\t\r\n"), Get("Content-Length: 5 x\r\nA: b\t\r\n")},
+        Taken{Get("content-length:\t5 \t\r\n"), Get("Content-Length:\t5\t5\r\n")},
         Taken{Get("Transfer-Encodings: x\r\nContent-Length: 0\r\n"),
               Get("Transfer-Encoding: x\r\nContent-Length: 0\r\n")},
         Taken{Get("Content-Length: 0\r\ntransfer-encoding2: x\r\n"),
@@ -201,6 +206,44 @@ INSTANTIATE_TEST_SUITE_P(
                       Persistence{
                           Head("GET / HTTP/1.0", "Connection: close\r\nConnection: keep-alive\r\n"),
                           Get("Connection: close\r\n")}));
+
+bool ChunkedForOther(const Other& other) { return (other.flags & F_CHUNKED) != 0; }
+
+TEST(FramingTest, ALongerNameOrATabBehindChunkedExcusesThatTheOtherSeesNoChunks) {
+  for (const char* fields :
+       {"transfer-encoding: chunked\r\nX: y\r\nTransfer-Encodings: x\r\n",
+        "Transfer-Encoding: chunked\t\r\n", "X: y\r\ntransfer-encoding:\tChunked \t \r\n"}) {
+    const std::string bytes = Get(fields);
+    RequestParser parser(http::Limits{});
+    const RequestParser::Outcome pollux = parser.Parse(bytes);
+    EXPECT_EQ(pollux.state, State::kComplete) << pollux.reason;
+    EXPECT_TRUE(parser.request().chunked) << bytes;
+    const Other other = ReadWithOther(bytes);
+    EXPECT_FALSE(ChunkedForOther(other)) << bytes;
+    EXPECT_TRUE(MayFrameOtherwise({bytes, pollux, parser.request(), other})) << bytes;
+    http::Request made_up = parser.request();
+    made_up.chunked = false;
+    EXPECT_FALSE(MayFrameOtherwise({bytes, pollux, made_up, other})) << bytes;
+  }
+}
+
+TEST(FramingTest, NothingElseExcusesIt) {
+  for (const char* fields :
+       {"Transfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encodin: x\r\n",
+        "Transfer-Encodings: x\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding:\tchunked \r\nX: y\t\r\n", "Transfer-Encodings: chunked\r\n"}) {
+    const std::string bytes = Get(fields);
+    RequestParser parser(http::Limits{});
+    const RequestParser::Outcome pollux = parser.Parse(bytes);
+    const Other other = ReadWithOther(bytes);
+    EXPECT_EQ(parser.request().chunked, ChunkedForOther(other)) << bytes;
+    http::Request made_up = parser.request();
+    made_up.chunked = true;
+    Other made_up_too = other;
+    made_up_too.flags = 0;
+    EXPECT_FALSE(MayFrameOtherwise({bytes, pollux, made_up, made_up_too})) << bytes;
+  }
+}
 
 }  // namespace
 }  // namespace pollux::fuzz
