@@ -11,6 +11,7 @@ from client import Connection, fetch_checked, request
 from data import Checker
 from matrix import SOUND, every, flags
 from side_by_side import SideBySide, downloads
+from tcp_sockets import ESTABLISHED, tcp_sockets
 
 CHUNK = 64 * 1024
 MIB = 1 << 20
@@ -144,11 +145,8 @@ def test_a_crowd_that_never_reads_does_not_stop_the_others(pollux, files, way):
 
 def send_queues(server):
     """Bytes in the send queue of each of the server's connections: accepted by the kernel and not
-    acknowledged (tx_queue of /proc/net/tcp, proc(5))."""
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        rows = [line.split() for line in table][1:]
-    return [int(row[4].split(":")[0], 16) for row in rows
-            if row[1].endswith(f":{server.port:04X}") and row[3] == "01"]
+    acknowledged."""
+    return [found.unsent for found in tcp_sockets(server.port) if found.state == ESTABLISHED]
 
 
 @pytest.mark.quick

@@ -22,7 +22,7 @@ from cache import make_cold
 from client import ClosedEarly, Connection
 from data import Checker
 from requirements import requires
-from tcp_states import CLOSE_WAIT, ESTABLISHED, tcp_states
+from tcp_sockets import CLOSE_WAIT, ESTABLISHED, tcp_states
 from torture import scenario
 from warden import temporary_folder
 

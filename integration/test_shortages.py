@@ -17,7 +17,7 @@ from matrix import AIO_BACKENDS, BACKENDS, SOUND, every, flags
 from metrics import Metrics
 from requirements import requires
 from swarm import Download, Swarm
-from tcp_states import CLOSE_WAIT, tcp_states
+from tcp_sockets import CLOSE_WAIT, tcp_states
 from torture.shortages import AioContextsUsedUp, cpu_in_one_second, in_mount_namespace
 
 MIB = 1 << 20

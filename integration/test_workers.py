@@ -15,6 +15,7 @@ from matrix import PUBLISHED, SOUND, flags
 from metrics import Metrics
 from requirements import requires
 from swarm import Download, Swarm
+from tcp_sockets import tcp_sockets
 from test_signals import connection_rest, paused_transfer, wait_refused
 
 MIB = 1 << 20
@@ -56,11 +57,9 @@ def pid_of(server, connection):
     """The worker that holds the other end of a connection: by the inode of its socket."""
     host, port = connection.socket.getsockname()
     assert host == "127.0.0.1"
-    ends = f"0100007F:{server.port:04X} 0100007F:{port:04X}"
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        inode, = (line.split()[9] for line in table if " ".join(line.split()[1:3]) == ends)
+    end, = (found for found in tcp_sockets(server.port) if found.peer_port == port)
     for pid in workers_of(server):
-        if f"socket:[{inode}]" in socket_links(pid):
+        if f"socket:[{end.inode}]" in socket_links(pid):
             return pid
     raise AssertionError("no worker has this connection")
 

@@ -7,7 +7,7 @@ import time
 import typing
 
 from client import Connection, fetch, request
-from tcp_states import tcp_states
+from tcp_sockets import tcp_states
 
 PATIENCE_S = 30.0  # no answer, and no byte of one, may take longer
 KEPT_S = 10.0      # files that nobody asks for are kept open no longer
