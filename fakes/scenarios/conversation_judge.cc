@@ -141,6 +141,38 @@ bool IsOf(const Logged& line, const Logged& answer) {
          answer.asked.ends_with(line.asked.substr(cut + 3));
 }
 
+// A line of its own for each answer. Several lines may be of one answer, and a line of several
+// answers, so that the first that fits may be the only one of another: then that one looks for a
+// line elsewhere (an augmenting path of bipartite matching).
+class Matching {
+ public:
+  Matching(const std::vector<Logged>& lines, const std::vector<Logged>& answers)
+      : lines_(lines), answers_(answers), answer_of_(lines.size()) {}
+
+  // False if there are not enough lines for this answer and those before it.
+  bool Add(size_t answer) {
+    tried_.assign(lines_.size(), false);
+    return Place(answer);
+  }
+
+ private:
+  bool Place(size_t answer) {
+    for (size_t line = 0; line < lines_.size(); ++line) {
+      if (tried_[line] || !IsOf(lines_[line], answers_[answer])) continue;
+      tried_[line] = true;
+      if (answer_of_[line] && !Place(*answer_of_[line])) continue;
+      answer_of_[line] = answer;
+      return true;
+    }
+    return false;
+  }
+
+  const std::vector<Logged>& lines_;
+  const std::vector<Logged>& answers_;
+  std::vector<std::optional<size_t>> answer_of_;  // by line
+  std::vector<bool> tried_;                       // lines, for the answer that is added
+};
+
 }  // namespace
 
 std::string Compare(std::string_view received, const Expectation& expectation,
@@ -181,7 +213,7 @@ std::vector<Logged> WholeAnswers(std::string_view received, const Expectation& e
   return came;
 }
 
-std::string JudgeLog(std::string_view console, std::vector<Logged> whole, size_t most) {
+std::string JudgeLog(std::string_view console, const std::vector<Logged>& whole, size_t most) {
   std::vector<Logged> lines;
   while (!console.empty()) {
     const size_t end = console.find('\n');
@@ -198,18 +230,13 @@ std::string JudgeLog(std::string_view console, std::vector<Logged> whole, size_t
     lines.push_back(std::move(*read));
   }
   if (lines.size() > most) return "more lines than answers in the access log";
-  // Who would take any line comes last.
-  std::stable_partition(whole.begin(), whole.end(),
-                        [](const Logged& answer) { return !answer.asked.empty(); });
-  for (const Logged& answer : whole) {
-    const auto line = std::find_if(lines.begin(), lines.end(),
-                                   [&](const Logged& one) { return IsOf(one, answer); });
-    if (line == lines.end()) {
-      return "the access log has no line for \"" + answer.asked + "\", " +
-             std::to_string(answer.status) +
-             (answer.body_bytes ? " with " + std::to_string(*answer.body_bytes) + " bytes" : "");
-    }
-    lines.erase(line);
+  Matching matching(lines, whole);
+  for (size_t i = 0; i < whole.size(); ++i) {
+    if (matching.Add(i)) continue;
+    const Logged& answer = whole[i];
+    return "the access log has no line for \"" + answer.asked + "\", " +
+           std::to_string(answer.status) +
+           (answer.body_bytes ? " with " + std::to_string(*answer.body_bytes) + " bytes" : "");
   }
   return "";
 }

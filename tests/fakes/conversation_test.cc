@@ -368,6 +368,21 @@ TEST(ConversationLogTest, ALineOfAnotherAnswerIsNoticed) {
   EXPECT_EQ(JudgeLog(known + other, {{"", 400, 3}, {"GET /a HTTP/1.1", 400, 3}}, 2), "");
 }
 
+TEST(ConversationLogTest, LinesAreFoundForAnswersWhateverTheirOrder) {
+  const std::string eight = LogLine("\"GET /a HTTP/1.1\" 200 8");
+  const std::string nine = LogLine("\"GET /a HTTP/1.1\" 200 9");
+  const std::string unread = LogLine("\"-\" 200 8");
+  const Logged any = {"", 200, std::nullopt}, of_eight = {"GET /a HTTP/1.1", 200, 8};
+  const Logged of_a = {"GET /a HTTP/1.1", 200, std::nullopt};
+  for (const std::string& log : {eight + nine + unread, unread + nine + eight}) {
+    EXPECT_EQ(JudgeLog(log, {any, of_a, of_eight}, 3), "");
+    EXPECT_EQ(JudgeLog(log, {of_eight, of_a, any}, 3), "");
+    EXPECT_EQ(JudgeLog(log, {of_a, any, of_eight}, 3), "");
+    EXPECT_NE(JudgeLog(log, {of_a, of_eight, of_eight}, 3), "");
+    EXPECT_NE(JudgeLog(log, {of_a, of_a, of_a}, 3), "");
+  }
+}
+
 TEST(ConversationLogTest, EscapesAreReadBackAndLongTargetsMayLoseTheirEnds) {
   const std::string escaped = LogLine("\"GET /\\xc3\\x22\\x5c HTTP/1.1\" 304 -");
   EXPECT_EQ(JudgeLog(escaped, {{"GET /\xc3\"\\ HTTP/1.1", 304, 0}}, 1), "");
