@@ -37,7 +37,8 @@ std::vector<Logged> WholeAnswers(std::string_view received, const Expectation& e
 
 // What is wrong with what the server has written, line by line; empty if nothing. The access log
 // has a line for each of `whole`, the answers that clients got, and for no more than `most`
-// altogether.
-std::string JudgeLog(std::string_view console, const std::vector<Logged>& whole, size_t most);
+// altogether, if that can be said.
+std::string JudgeLog(std::string_view console, const std::vector<Logged>& whole,
+                     std::optional<size_t> most);
 
 }  // namespace pollux::sim

@@ -143,6 +143,7 @@ Expectation Expect(std::string_view sent, const Tree& tree, const ServerRules& r
     if (!answer) {
       out.open_end = true;
       out.at_end = ExpectRefusal(400, request.method == Method::kHead);
+      out.at_end->asked = RequestLine(request);
       return out;
     }
     answer->asked = RequestLine(request);

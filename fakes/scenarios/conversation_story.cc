@@ -125,7 +125,10 @@ class ConversationStory {
   bool Finished() const;
   void JudgeTimeout(const SimThread& thread);
   void JudgeEnd();
+  Expectation ExpectationOf(const Talker& talker) const;
   Leeway LeewayFor(const Talker& talker) const;
+  std::optional<size_t> LinesFor(const Talker& talker, const Expectation& expectation,
+                                 const std::vector<Logged>& came) const;
   void JudgeAnswers(const Talker& talker, const Expectation& expectation);
 
   const StoryOptions options_;
@@ -220,18 +223,34 @@ bool ConversationStory::Finished() const {
   return true;
 }
 
+// Of what a client has said so far, and of how it ended that.
+Expectation ConversationStory::ExpectationOf(const Talker& talker) const {
+  Expectation out = Expect(talker.sent(), Files(), rules_);
+  if (out.at_end && talker.shut()) {
+    out.answers.push_back(*std::exchange(out.at_end, std::nullopt));
+  }
+  return out;
+}
+
+// The server has not given all the answers, or not the end of the connection.
+bool OwesMore(const Talker& talker, const Expectation& expectation) {
+  const std::vector<Logged> came = WholeAnswers(talker.received(), expectation);
+  if (came.size() < expectation.answers.size() || talker.shut()) return true;
+  if (came.empty()) return false;
+  const Expected& last = expectation.answers.back();
+  return last.last || (last.ends_by_close && came.back().status == 200);
+}
+
 // Nothing could happen but this thread's time-out, and a client waits for an answer to something
-// that it has asked.
+// that it has asked, or for the end of its connection.
 void ConversationStory::JudgeTimeout(const SimThread& thread) {
   if (!kernel_.disk().idle()) return;
   // After some failures a time-out is what tries again, and who stops has answered enough.
   if (troubled_.failed() > 0 || script_.Has(Act::Kind::kTerminate)) return;
   for (const auto& talker : talkers_) {
     if (!talker->waiting()) continue;
-    const Expectation expectation = Expect(talker->sent(), Files(), rules_);
-    if (WholeAnswers(talker->received(), expectation).size() == expectation.answers.size()) {
-      continue;
-    }
+    const Expectation expectation = ExpectationOf(*talker);
+    if (!OwesMore(*talker, expectation)) continue;
     // It may have to wait for others to leave.
     if (talkers_.size() > config_.max_connections) continue;
     scheduler_.Report("timeout rescue", "a client waited until the time-out of " +
@@ -253,6 +272,21 @@ Leeway ConversationStory::LeewayFor(const Talker& talker) const {
   return leeway;
 }
 
+// Lines of the access log about this client at most; nothing if its last answer was to end the
+// connection and may have been another one, for then what follows is not foreseen.
+std::optional<size_t> ConversationStory::LinesFor(const Talker& talker,
+                                                  const Expectation& expectation,
+                                                  const std::vector<Logged>& came) const {
+  const auto& answers = expectation.answers;
+  if (!answers.empty() && answers.back().ends_by_close &&
+      (came.size() < answers.size() || came.back().status != 200)) {
+    return std::nullopt;
+  }
+  // A 408, or what is said to who ends its side amidst its content.
+  const bool another = expectation.at_end || LeewayFor(talker).cut;
+  return answers.size() + (another ? 1 : 0);
+}
+
 void ConversationStory::JudgeAnswers(const Talker& talker, const Expectation& expectation) {
   const std::string wrong = Compare(talker.received(), expectation, rules_, LeewayFor(talker));
   if (!wrong.empty()) scheduler_.Report("bytes", wrong);
@@ -262,14 +296,15 @@ void ConversationStory::JudgeAnswers(const Talker& talker, const Expectation& ex
 }
 
 void ConversationStory::JudgeEnd() {
-  size_t most = 0;
+  std::optional<size_t> most = 0;
   std::vector<Logged> whole;
   for (const auto& talker : talkers_) {
-    const Expectation expectation = Expect(talker->sent(), Files(), rules_);
+    const Expectation expectation = ExpectationOf(*talker);
     JudgeAnswers(*talker, expectation);
-    most += expectation.answers.size() + 1;  // and a 408
-    if (troubled_.failed() > 0) continue;    // the log may be what could not be written
     std::vector<Logged> came = WholeAnswers(talker->received(), expectation);
+    const auto lines = LinesFor(*talker, expectation, came);
+    most = most && lines ? std::optional(*most + *lines) : std::nullopt;
+    if (troubled_.failed() > 0) continue;  // the log may be what could not be written
     // What a worker has sent, and the loop has not heard of when the connection ends, is not
     // counted.
     if (!came.empty() && LeewayFor(*talker).cut) came.back().body_bytes.reset();

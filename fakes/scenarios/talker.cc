@@ -48,9 +48,14 @@ void Talker::Speak() {
   if (!last) {
     Do(script_.acts[next_]);
   } else if (!left_ && !script_.stays && !connection_->peer_ended()) {
-    connection_->PeerHalfClose();
+    Shut();
   }
   ++next_;
+}
+
+void Talker::Shut() {
+  shut_ = true;
+  connection_->PeerHalfClose();
 }
 
 void Talker::Do(const Act& act) {
@@ -69,7 +74,7 @@ void Talker::Do(const Act& act) {
       kernel_.signals().SendToProcess(SIGHUP);
       return;
     case Act::Kind::kHalfClose:
-      connection_->PeerHalfClose();
+      Shut();
       return;
     case Act::Kind::kClose:
       left_ = true;

@@ -20,6 +20,8 @@ class Talker {
   const std::string& received() const { return received_; }
   // It left without waiting for its answers.
   bool left() const { return left_; }
+  // It has shut its sending side, and takes what is still to come.
+  bool shut() const { return shut_; }
   bool finished() const;
   // It has said everything and taken everything, and the connection is open: the server's turn.
   bool waiting() const;
@@ -67,6 +69,7 @@ class Talker {
   bool MayTake() const;
   void Speak();
   void Do(const Act& act);
+  void Shut();
 
   SimKernel& kernel_;
   const ClientScript script_;
@@ -75,6 +78,7 @@ class Talker {
   std::string sent_;
   std::string received_;
   bool left_ = false;
+  bool shut_ = false;
   TimePoint not_before_ = TimePoint::min();
   Speaker speaker_;
   Taker taker_;

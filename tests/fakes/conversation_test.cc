@@ -3,12 +3,14 @@
 // if it did not.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/server/access_log.h"
 #include "fakes/explore/strategy.h"
 #include "fakes/scenarios/conversation_judge.h"
 #include "fakes/scenarios/conversation_model.h"
@@ -394,6 +396,27 @@ TEST(ConversationLogTest, EscapesAreReadBackAndLongTargetsMayLoseTheirEnds) {
   EXPECT_NE(JudgeLog(cut, {{"GET /aaaaaa HTTP/1.1", 404, 9}}, 1), "");
 }
 
+// Of targets that are hardly too long, the cut form is longer.
+TEST(ConversationLogTest, LongTargetsAreFoundAsTheServerWritesThem) {
+  for (const size_t bytes : {399, 400, 401, 402, 403, 404, 4000}) {
+    const std::string target = "/" + std::string(bytes - 1, 'a');
+    const std::string referer(4000, 'r');
+    AccessRecord record;
+    record.host = "127.0.0.1";
+    record.method = "GET";
+    record.target = target;
+    record.version = "HTTP/1.1";
+    record.status = 404;
+    record.body_bytes = 9;
+    record.referer = referer;
+    const std::string line = FormatAccessLine(record);
+    EXPECT_EQ(JudgeLog(line, {{"GET " + target + " HTTP/1.1", 404, 9}}, 1), "") << bytes;
+    EXPECT_NE(JudgeLog(line, {{"GET " + target + "a HTTP/1.0", 404, 9}}, 1), "") << bytes;
+    const std::string shorter = "/" + std::string(std::min<size_t>(bytes, 400) - 2, 'a');
+    EXPECT_NE(JudgeLog(line, {{"GET " + shorter + " HTTP/1.1", 404, 9}}, 1), "") << bytes;
+  }
+}
+
 TEST(ConversationStoryTest, IsCleanWhateverTheScheduleAndThePlace) {
   Resources resources;
   StoryOptions options;
@@ -404,6 +427,21 @@ TEST(ConversationStoryTest, IsCleanWhateverTheScheduleAndThePlace) {
     for (int i = 0; i < 50 && random.Begin(); ++i) {
       const Outcome outcome = TellConversation(options, random, resources, nullptr);
       ASSERT_FALSE(outcome.violation) << i << ": " << outcome.violation->text;
+    }
+  }
+}
+
+// A listing for HTTP/1.0 ends the connection only where it is one: else what follows is answered.
+TEST(ConversationStoryTest, IsCleanWhatFollowsAListingThatIsNotSent) {
+  Resources resources;
+  StoryOptions options;
+  for (const char* condition : {"If-None-Match: *", "If-Match: \"x\""}) {
+    options.script = std::string("\x80GET /bare/ HTTP/1.0\r\nConnection: keep-alive\r\n") +
+                     condition + "\r\n\r\n" + kGet + kGet;
+    RandomStrategy random(1);
+    for (int i = 0; i < 5 && random.Begin(); ++i) {
+      const Outcome outcome = TellConversation(options, random, resources, nullptr);
+      ASSERT_FALSE(outcome.violation) << condition << ": " << outcome.violation->text;
     }
   }
 }
