@@ -14,21 +14,25 @@ pytestmark = pytest.mark.quick
 MIB = 1 << 20
 
 
-def seconds_until_ended(connection, at_most=15):
-    start = time.monotonic()
-    assert connection.ended(at_most), "the server does not end the connection"
-    return time.monotonic() - start
+def assert_ends(connection, since, least):
+    """Not before `least` seconds are over, a little less than the time-out, as a turn's time is that
+    of its beginning. `since`: before the server's clock started, so that whatever delays this
+    process makes no time-out seem early."""
+    assert connection.ended(15), "the server does not end the connection"
+    took = time.monotonic() - since
+    assert took >= least, f"given up on after {took:.2f} s"
 
 
 @pytest.mark.parametrize("way", SOUND, ids="-".join)
 def test_idle_connections_end(pollux, files, way):
     server = pollux(files.root, idle_timeout="1s", header_timeout="10m",
                     **flags("auto", way))
+    start = time.monotonic()
     with Connection(server.port) as fresh, Connection(server.port) as used:
         used.ask("/" + files.get(1).name)
         used.read_checked(Checker(files.get(1)))
-        assert seconds_until_ended(used) >= 0.9
-        assert seconds_until_ended(fresh) < 10
+        assert_ends(used, start, least=0.9)
+        assert_ends(fresh, start, least=0.9)
     gauges.wait_idle(server)
     assert server.metrics().value("pollux_idle_timeouts_total") == 2
 
@@ -36,8 +40,9 @@ def test_idle_connections_end(pollux, files, way):
 def test_half_a_head_ends(pollux, files):
     server = pollux(files.root, header_timeout="1s", idle_timeout="10m")
     with Connection(server.port) as connection:
+        start = time.monotonic()
         connection.send(request("/x")[:-2])
-        assert seconds_until_ended(connection) >= 0.9
+        assert_ends(connection, start, least=0.9)
     assert server.metrics().value("pollux_header_timeouts_total") == 1
 
 
@@ -75,36 +80,38 @@ def test_what_drips_is_timed_as_a_whole_not_per_byte(pollux, files, text):
 def test_a_head_in_time_is_served_and_the_next_has_a_time_of_its_own(pollux, files):
     """The clock runs from a head's first byte to its last: not while nothing of it is there, and
     not on into the next one."""
-    server = pollux(files.root, header_timeout="2s", idle_timeout="10m")
+    server = pollux(files.root, header_timeout="3s", idle_timeout="10m")
     with Connection(server.port) as connection:
         text = request("/" + files.get(1).name)
-        for _ in range(2):
+        for _ in range(4):
             for piece in (text[:1], text[1:20], text[20:-1], text[-1:]):
                 connection.send(piece)
-                select.select([], [], [], 0.4)
+                select.select([], [], [], 0.3)
             connection.read_checked(Checker(files.get(1)))
-        assert not select.select([connection.socket], [], [], 2.2)[0], "ended between requests"
+        assert not select.select([connection.socket], [], [], 3.2)[0], "ended between requests"
         # The last of one and the first of the next in one piece.
+        start = time.monotonic()
         connection.send(text + text[:1])
         connection.read_checked(Checker(files.get(1)))
-        assert seconds_until_ended(connection) >= 1.9
+        assert_ends(connection, start, least=2.9)
     assert server.metrics().value("pollux_header_timeouts_total") == 1
 
 
 def test_idle_time_begins_anew_with_each_answer(pollux, files):
-    server = pollux(files.root, idle_timeout="1s", header_timeout="10m")
+    server = pollux(files.root, idle_timeout="2s", header_timeout="10m")
     with Connection(server.port) as connection:
         for _ in range(5):
+            start = time.monotonic()
             connection.ask("/" + files.get(1).name)
             connection.read_checked(Checker(files.get(1)))
-            assert not select.select([connection.socket], [], [], 0.4)[0]
-        assert seconds_until_ended(connection) >= 0.5
+            assert not select.select([connection.socket], [], [], 0.5)[0]
+        assert_ends(connection, start, least=1.9)
     assert server.metrics().value("pollux_idle_timeouts_total") == 1
 
 
 def test_an_answer_may_take_longer_than_every_time_out(pollux, files):
     """None of the clocks of reading runs while an answer is sent to a slow client."""
-    server = pollux(files.root, header_timeout="300ms", idle_timeout="300ms", send_timeout="5s")
+    server = pollux(files.root, header_timeout="1s", idle_timeout="1s", send_timeout="10s")
     file = files.get(16 * MIB + 1)
     with Connection(server.port, receive_buffer=1 << 16) as connection:
         connection.ask("/" + file.name)
@@ -112,7 +119,7 @@ def test_an_answer_may_take_longer_than_every_time_out(pollux, files):
         checker, start = Checker(file), time.monotonic()
         for piece in connection.pieces(head.length, piece=1 << 14):
             checker.update(piece)
-            if time.monotonic() - start < 1:
+            if time.monotonic() - start < 3:
                 select.select([], [], [], 0.01)
         checker.finish()
 

@@ -109,7 +109,8 @@ def test_a_recording_is_judged_by_what_accept_says():
 
 
 @pytest.mark.parametrize("coordination", ["published", "masked", "eventfd"])
-def test_a_real_run_is_judged_by_what_the_programs_say(coordination):
+def test_a_real_run_is_judged_by_what_the_programs_say(coordination, tmp_path, monkeypatch):
+    monkeypatch.setattr(schedules, "folder", lambda: str(tmp_path))
     cell = schedules.real_run(coordination)
     assert cell.ok and "calls, by order" in str(cell)
 
