@@ -169,6 +169,8 @@ def torture(options, progress, log):
         raise UsageError(f"-k {options.chosen}: no scenario has such a name")
     if status not in (0, _TESTS_FAILED):
         raise UsageError(f"pytest ended with status {status}: see {os.path.relpath(log.name)}")
+    if not rows:
+        raise UsageError(f"no scenario came to its end: see {os.path.relpath(log.name)}")
     if all(row["outcome"] == score.NOT_APPLICABLE for row in rows):
         raise UsageError(f"nothing was judged, as {rows[0]['name']} does not apply to "
                          f"{options.server}: {rows[0]['figure']}")
