@@ -23,8 +23,8 @@ std::sig_atomic_t Seconds() {
 // second signal kills only if it comes later.
 void OnStop(int signum) {
   if (stopped == 0) {
-    stopped = 1;
     stopped_at = Seconds();
+    stopped = 1;
   } else if (Seconds() - stopped_at > 1) {
     (void)signal(signum, SIG_DFL);  // EINVAL: cannot be
     (void)raise(signum);            // once this handler has returned
@@ -49,7 +49,8 @@ void StopOnCtrlC() {
   struct sigaction action {};
   action.sa_handler = OnStop;
   action.sa_flags = SA_RESTART;
-  // EINVAL, EFAULT: neither can be.
+  // One at a time: what the handler writes belongs together. EINVAL, EFAULT: neither can be.
+  for (const int signal : {SIGINT, SIGTERM}) (void)sigaddset(&action.sa_mask, signal);
   for (const int signal : {SIGINT, SIGTERM}) (void)sigaction(signal, &action, nullptr);
 }
 
