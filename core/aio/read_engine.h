@@ -47,9 +47,9 @@ class Reader : public ChunkUser {
 class ReadEngine final : private ReadOwner, private Job {
  public:
   // Reads in flight of one stream, where there are few: kReads among all, but an odd number from
-  // kReadsMin to kReadsMax. Of an odd number two spindles have different queues, so that the next
-  // read goes where the last one ended; of an even one it is tossed (five streams in pollux-sim
-  // table: 102 MB/s with 8, 109 with 3).
+  // kReadsMin to kReadsMax, or as many as memory has chunks for. Of an odd number two spindles have
+  // different queues, so that the next read goes where the last one ended; of an even one it is
+  // tossed (five streams in pollux-sim table: 102 MB/s with 8, 109 with 3).
   static constexpr unsigned kFewStreams = 6;
   static constexpr unsigned kReads = 14;
   static constexpr unsigned kReadsMin = 3;

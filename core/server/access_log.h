@@ -33,8 +33,8 @@ struct AccessRecord {
   std::string_view target;   // as received; a request that was never understood leaves it empty
   std::string_view version;  // likewise
   int status = 0;
-  // Accepted by the socket, as far as the loop knows: of an answer that is cut, what a worker is
-  // sending just then does not count.
+  // What was handed over to be sent; of an answer that is cut, what the socket has accepted as far
+  // as the loop knows, without what a worker is sending just then.
   uint64_t body_bytes = 0;
   std::string_view referer;
   std::string_view user_agent;
